@@ -1,0 +1,19 @@
+//! The words every other crate shares: ids, the clock, the table of error kinds, pages and revisions.
+//!
+//! It does no I/O and knows no async runtime, no transport and no store.
+
+mod clock;
+mod error;
+mod id;
+mod name;
+mod page;
+mod quantity;
+
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use error::{Classify, Kind};
+pub use id::{
+    AttemptId, FragmentId, GrantId, Id, LeaseId, OrgId, ParseIdError, ReservationId, RunId,
+};
+pub use name::{Name, NameError, ObjectKey};
+pub use page::{Page, PageRequest, PageToken, PageTokenError};
+pub use quantity::{Money, ParseMoneyError, Revision};
