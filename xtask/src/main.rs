@@ -1,1 +1,81 @@
-fn main() {}
+//! The tasks around the code: set up a machine, run the gate, check the workspace, play the demo.
+//!
+//! Knows the repository's layout and the tools it needs; none of the product's rules.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod gate;
+mod process;
+mod setup;
+mod workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Tasks around Open Cloud's code")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Set up what is missing, build, and play the main job with two organisations
+    Demo {
+        /// Options of `opencloud demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Set up what is missing, build, and start one node
+    Up {
+        /// Options of `opencloud up`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Build everything
+    Build,
+    /// Everything that has to pass
+    Test,
+    /// Check manifests, who depends on whom, names and sizes of files
+    CheckWorkspace,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Demo { options } => {
+            setup::for_running()?;
+            process::build_programs()?;
+            process::opencloud("demo", &options)
+        }
+        Task::Up { options } => {
+            setup::for_running()?;
+            process::build_programs()?;
+            process::opencloud("up", &options)
+        }
+        Task::Build => {
+            process::build_programs()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Test => {
+            setup::for_running()?;
+            let tools = setup::for_testing()?;
+            gate::run(&tools)
+        }
+        Task::CheckWorkspace => {
+            workspace::check()?;
+            println!("the workspace is in order");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The side of the door that a service sees.
