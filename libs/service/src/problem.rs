@@ -1,0 +1,286 @@
+//! Errors at the edge: RFC 9457 problems for REST, `google.rpc.ErrorInfo` for gRPC, both made from the one
+//! table of [`Kind`]s, and back again when the other side of a call answers with one.
+
+use std::collections::HashMap;
+use std::error::Error;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use oc_kernel::{Classify, Kind};
+use serde::{Deserialize, Serialize};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use utoipa::ToSchema;
+
+/// The media type of RFC 9457.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+/// The `domain` of every `google.rpc.ErrorInfo` of ours.
+pub const DOMAIN: &str = "open-cloud.dev";
+const TYPE_PREFIX: &str = "https://open-cloud.dev/problems/";
+/// Seconds after which a caller may try a retryable error again.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// One place in a document or a body that is wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// What is wrong there.
+    pub message: String,
+    /// The line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// The column, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// A JSON pointer (RFC 6901) to the place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+}
+
+/// The body of every REST error: an RFC 9457 problem with two members of our own, `advice` and `errors`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `https://open-cloud.dev/problems/` and the kind of error.
+    #[serde(rename = "type")]
+    pub type_uri: String,
+    /// The kind of error in words.
+    #[schema(value_type = String)]
+    pub title: Box<str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, naming the thing.
+    pub detail: String,
+    /// The request id, as in `x-request-id` and the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub instance: Option<Box<str>>,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub advice: Option<Box<str>>,
+    /// Each place that is wrong, where there are several or a position is known.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<Finding>)]
+    pub errors: Box<[Finding]>,
+}
+
+impl Problem {
+    /// The problem of a kind, with what happened.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self::other(kind.http_status(), kind.as_str(), detail)
+    }
+
+    /// A problem of HTTP itself, which the table of kinds does not know.
+    pub(crate) fn other(status: u16, name: &str, detail: impl Into<String>) -> Self {
+        Self {
+            type_uri: format!("{TYPE_PREFIX}{name}"),
+            title: name.replace('-', " ").into(),
+            status,
+            detail: detail.into(),
+            instance: None,
+            advice: None,
+            errors: Box::default(),
+        }
+    }
+
+    /// The problem a domain error becomes. An internal error is logged here, once, and its text stays in the log.
+    pub fn of<E: Classify>(error: &E) -> Self {
+        Self {
+            advice: error.advice().map(Into::into),
+            ..Self::new(error.kind(), public_text(error))
+        }
+    }
+
+    /// The problem another service answered with.
+    pub fn from_status(status: &Status) -> Self {
+        let CallError {
+            kind,
+            message,
+            advice,
+        } = CallError::from(status.clone());
+        let violations = status.get_error_details().bad_request().cloned();
+        let errors = violations
+            .map(|bad| bad.field_violations.iter().map(finding).collect())
+            .unwrap_or_default();
+        Self {
+            advice: advice.map(Into::into),
+            errors,
+            ..Self::new(kind, message)
+        }
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn with_advice(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into().into());
+        self
+    }
+
+    /// Names each place that is wrong.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<Finding>) -> Self {
+        self.errors = errors.into();
+        self
+    }
+
+    /// The kind of error; none for the few that HTTP itself defines.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::from_name(self.type_uri.strip_prefix(TYPE_PREFIX)?)
+    }
+}
+
+impl<E: Classify> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        if self.instance.is_none() {
+            self.instance = crate::request_id().map(Into::into);
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"open-cloud\"");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        ) {
+            let after = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            headers.insert(header::RETRY_AFTER, after);
+        }
+        response
+    }
+}
+
+/// The gRPC status a domain error becomes: the table's code, with the kind as `reason` and the advice in
+/// the metadata of `google.rpc.ErrorInfo`.
+pub fn status<E: Classify>(error: &E) -> Status {
+    status_with(error, &[])
+}
+
+/// As [`status`], with each place that is wrong in `google.rpc.BadRequest`.
+pub fn status_with<E: Classify>(error: &E, errors: &[Finding]) -> Status {
+    build_status(error.kind(), public_text(error), error.advice(), errors)
+}
+
+pub(crate) fn build_status(
+    kind: Kind,
+    message: String,
+    advice: Option<String>,
+    errors: &[Finding],
+) -> Status {
+    let metadata: HashMap<String, String> = advice
+        .map(|advice| ("advice".to_owned(), advice))
+        .into_iter()
+        .collect();
+    let mut details = ErrorDetails::with_error_info(kind.as_str(), DOMAIN, metadata);
+    for error in errors {
+        let place = match (&error.pointer, error.line) {
+            (Some(pointer), _) => pointer.clone(),
+            (None, Some(line)) => format!("{line}:{}", error.column.unwrap_or(1)),
+            (None, None) => String::new(),
+        };
+        details.add_bad_request_violation(place, &error.message);
+    }
+    Status::with_error_details(Code::from_i32(kind.grpc_code()), message, details)
+}
+
+fn finding(violation: &FieldViolation) -> Finding {
+    let place = violation.field.as_str();
+    let position = place
+        .split_once(':')
+        .and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
+    let pointer = position.is_none() && !place.is_empty();
+    Finding {
+        message: violation.description.clone(),
+        line: position.map(|(line, _)| line),
+        column: position.map(|(_, column)| column),
+        pointer: pointer.then(|| place.to_owned()),
+    }
+}
+
+/// The text a caller may read; what only the operator may read goes to the log.
+fn public_text<E: Classify>(error: &E) -> String {
+    match error.kind() {
+        Kind::Internal => {
+            tracing::error!(error = chain(error), "internal error");
+            "internal error: the log of this node tells more under the request id".to_owned()
+        }
+        Kind::Unavailable => {
+            tracing::warn!(error = chain(error), "a part cannot be reached");
+            error.to_string()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// An error and its sources, joined by colons.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+/// What another service or a partner answered instead of a result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// The row of the table; from `google.rpc.ErrorInfo`, or the nearest one for the bare code.
+    pub kind: Kind,
+    /// The answer's text.
+    pub message: String,
+    /// What to do next, as the other side sees it.
+    pub advice: Option<String>,
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info();
+        let named = info
+            .filter(|info| info.domain == DOMAIN)
+            .and_then(|info| Kind::from_name(&info.reason));
+        Self {
+            kind: named.unwrap_or_else(|| Kind::from_grpc_code(status.code() as i32)),
+            message: status.message().to_owned(),
+            advice: info.and_then(|info| info.metadata.get("advice").cloned()),
+        }
+    }
+}
+
+impl Classify for CallError {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn advice(&self) -> Option<String> {
+        self.advice.clone()
+    }
+}
+
+/// Turns the error of a use case into a gRPC status: `catalog.get(id).await.or_status()?`.
+pub trait OrStatus<T> {
+    /// The same result with the error as [`status`] makes it.
+    ///
+    /// # Errors
+    /// The error there was.
+    fn or_status(self) -> Result<T, Status>;
+}
+
+impl<T, E: Classify> OrStatus<T> for Result<T, E> {
+    fn or_status(self) -> Result<T, Status> {
+        self.map_err(|error| status(&error))
+    }
+}
