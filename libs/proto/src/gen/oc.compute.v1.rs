@@ -147,6 +147,10 @@ pub struct Grant {
     /// Message of the consumer.
     #[prost(string, tag = "16")]
     pub message: ::prost::alloc::string::String,
+    /// The only tools that may read its data: 64 hexadecimal digits of a canonical CWL document, or
+    /// `<owner>/<listing>` of a processing listing. Empty means any tool.
+    #[prost(string, repeated, tag = "17")]
+    pub tools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Asks a partner.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -228,6 +232,9 @@ pub struct ApproveGrantRequest {
     /// Smaller limits; none leaves them as asked.
     #[prost(message, optional, tag = "2")]
     pub limits: ::core::option::Option<super::super::types::v1::Limits>,
+    /// The only tools that may read its data, as in a grant; empty means any tool.
+    #[prost(string, repeated, tag = "3")]
+    pub tools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Said yes.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -353,6 +360,9 @@ pub struct Rule {
     /// Longest life of a grant, in seconds.
     #[prost(uint64, tag = "5")]
     pub max_life_seconds: u64,
+    /// The only tools that may read the data of a grant by this rule, as in a grant; empty means any tool.
+    #[prost(string, repeated, tag = "6")]
+    pub tools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Asks for rules.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

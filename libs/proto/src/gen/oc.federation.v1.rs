@@ -302,6 +302,10 @@ pub struct SubmitResponse {
     /// Renewals must come within this many milliseconds of each other.
     #[prost(uint64, tag = "2")]
     pub lease_ms: u64,
+    /// To be sent with the first renewal. The provider counts the lease from when it handed a challenge out, the
+    /// caller from when it sent it back, so the caller's end is never the earlier one.
+    #[prost(uint64, tag = "3")]
+    pub challenge: u64,
 }
 /// Keeps a lease.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -311,6 +315,9 @@ pub struct RenewLeaseRequest {
     /// The lease.
     #[prost(string, tag = "1")]
     pub lease_id: ::prost::alloc::string::String,
+    /// The challenge of the last answer about this lease.
+    #[prost(uint64, tag = "2")]
+    pub challenge: u64,
 }
 /// The lease is kept.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -325,6 +332,9 @@ pub struct RenewLeaseResponse {
     #[serde(with = "crate::json::AsWord::<crate::federation::v1::AttemptState>")]
     #[schema(value_type = String)]
     pub state: i32,
+    /// To be sent with the next renewal.
+    #[prost(uint64, tag = "3")]
+    pub challenge: u64,
 }
 /// Follows an attempt.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

@@ -1,0 +1,119 @@
+//! What a running attempt may do with objects: read its own inputs, write its own outputs. The routes
+//! it calls and the runner behind them know this trait; who holds the bytes stays hidden from them.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use oc_kernel::{Classify, Kind, Name, ObjectKey};
+
+use super::digest::Digest;
+
+/// The bytes of an object as they come.
+pub type ByteStream = BoxStream<'static, Result<Bytes, StepError>>;
+
+/// The objects of running attempts, opened by an attempt's macaroon.
+///
+/// Every call checks the macaroon, that the attempt still runs and that its grant's generation is
+/// still the one it was admitted under; a stream checks again every 5 s and ends with an error.
+#[async_trait]
+pub trait StepObjects: Send + Sync + 'static {
+    /// Reads `range` (all of it when none) of the input with this id. The digest of a whole read was
+    /// checked before its last byte is handed out.
+    ///
+    /// # Errors
+    /// When the macaroon does not open this input, or its owner cannot be reached.
+    async fn read_input(
+        &self,
+        macaroon: &str,
+        id: &Name,
+        range: Option<Range<u64>>,
+    ) -> Result<InputStream, StepError>;
+
+    /// Announces an output, relative to the attempt's prefix. The same announcement again gets the same
+    /// answer; another length or digest under the same name is refused.
+    ///
+    /// # Errors
+    /// When the macaroon does not open the prefix, or a limit is reached.
+    async fn request_upload(
+        &self,
+        macaroon: &str,
+        name: &ObjectKey,
+        length: u64,
+        sha256: Digest,
+    ) -> Result<UploadState, StepError>;
+
+    /// Sends the bytes of an announced output; it is stored only when length and digest are as announced.
+    ///
+    /// # Errors
+    /// When the macaroon does not open it, or the bytes are not those announced.
+    async fn upload(
+        &self,
+        macaroon: &str,
+        name: &ObjectKey,
+        body: ByteStream,
+    ) -> Result<UploadState, StepError>;
+}
+
+/// An input that is being read.
+pub struct InputStream {
+    /// Length of the whole object in bytes.
+    pub length: u64,
+    /// Digest of the whole object.
+    pub sha256: Digest,
+    /// The bytes of the range.
+    pub bytes: ByteStream,
+}
+
+/// How far an announced output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadState {
+    /// Its bytes are wanted.
+    Wanted,
+    /// It is stored.
+    Stored,
+}
+
+/// Why an attempt does not get at an object.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// No macaroon, or one that is not ours or was changed.
+    #[error("the macaroon is not valid here")]
+    Unauthenticated,
+    /// A good macaroon that does not open this.
+    #[error("the macaroon does not open {0}")]
+    Forbidden(String),
+    /// The attempt ended, or its grant was revoked or changed.
+    #[error("the authority of this attempt has ended: {0}")]
+    Ended(String),
+    /// No such input or output.
+    #[error("no object `{0}` in this attempt")]
+    NotFound(String),
+    /// The same name with another length or digest, or bytes that do not match.
+    #[error("{0}")]
+    Conflict(String),
+    /// A limit is reached; the text has the number.
+    #[error("{0}")]
+    OverLimit(String),
+    /// The owner of the object cannot be reached.
+    #[error("cannot reach the owner of the object: {0}")]
+    Unavailable(String),
+    /// The store failed.
+    #[error("the object store failed: {0}")]
+    Internal(String),
+}
+
+impl Classify for StepError {
+    fn kind(&self) -> Kind {
+        match self {
+            StepError::Unauthenticated => Kind::Unauthenticated,
+            StepError::Forbidden(_) | StepError::Ended(_) => Kind::Forbidden,
+            StepError::NotFound(_) => Kind::NotFound,
+            StepError::Conflict(_) => Kind::Conflict,
+            StepError::OverLimit(_) => Kind::Exhausted,
+            StepError::Unavailable(_) => Kind::Unavailable,
+            StepError::Internal(_) => Kind::Internal,
+        }
+    }
+}
