@@ -213,7 +213,8 @@ pub struct SubmitRequest {
     /// Key of this operation.
     #[prost(string, tag = "2")]
     pub operation_id: ::prost::alloc::string::String,
-    /// Delegation chain from the grant on, each a DSSE envelope; empty for the owner's own services.
+    /// Delegation chain from the grant on, each a DSSE envelope; empty for the owner's own services. The last
+    /// delegation's audience is the callee; it opens what the callee owns.
     #[prost(bytes = "vec", repeated, tag = "3")]
     #[serde(with = "crate::json::byte_list")]
     #[schema(value_type = Vec<String>)]
@@ -275,6 +276,12 @@ pub struct StagedInput {
     /// Data reservation that holds it; empty for objects in a storage offer.
     #[prost(string, tag = "4")]
     pub reservation_id: ::prost::alloc::string::String,
+    /// Delegation chain that opens it, rooted in its owner or in a grant of its owner; empty where the owner runs
+    /// the fragment, for then the chain of the submission opens it.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    #[serde(with = "crate::json::byte_list")]
+    #[schema(value_type = Vec<String>)]
+    pub delegation: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Where outputs go.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -290,6 +297,12 @@ pub struct OutputTarget {
     /// Write-once prefix of this attempt.
     #[prost(string, tag = "3")]
     pub prefix: ::prost::alloc::string::String,
+    /// Delegation chain that opens it, rooted in its owner or in a grant of its owner; empty where the owner runs
+    /// the fragment.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    #[serde(with = "crate::json::byte_list")]
+    #[schema(value_type = Vec<String>)]
+    pub delegation: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// The attempt runs.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
