@@ -1,0 +1,177 @@
+//! Records, the audit before a countersignature, and heads.
+
+use futures::executor::block_on;
+use oc_kernel::{AttemptId, FragmentId, Money, RunId};
+use oc_trust::{
+    Frontier, Grant, Objection, Observed, OpenError, Outcome, UsageHead, UsageRecord, audit,
+    countersign, open_countersigned, record_id, seal,
+};
+use proptest::prelude::*;
+
+use crate::world::{HOUR, NETWORK, NOW, WORLD, grant, name};
+
+fn record(grant: &Grant) -> UsageRecord {
+    let attempt = AttemptId::new();
+    let mut record = UsageRecord {
+        version: UsageRecord::VERSION,
+        id: record_id(&attempt, 0).unwrap(),
+        seq: 0,
+        grant: grant.id,
+        provider: grant.provider,
+        consumer: grant.consumer,
+        run: RunId::new(),
+        fragment: FragmentId::new(),
+        attempt,
+        pseudonym: name("p-4711"),
+        workflow: "ndvi".into(),
+        started_ms: NOW,
+        ended_ms: NOW + 60_000,
+        wall_ms: 60_000,
+        cpu_ms: 90_000,
+        peak_memory_bytes: 1 << 20,
+        bytes_in: 1 << 22,
+        bytes_out: 1 << 21,
+        storage_byte_seconds: 0,
+        cores: 2,
+        outcome: Outcome::Succeeded,
+        charge: Money::ZERO,
+        corrects: None,
+    };
+    record.charge = record.charge_at(&grant.price);
+    record
+}
+
+fn observed(record: &UsageRecord) -> Observed {
+    Observed {
+        run: record.run,
+        fragment: record.fragment,
+        attempt: record.attempt,
+        pseudonym: record.pseudonym.clone(),
+        submitted_ms: record.started_ms - 300,
+        ended_ms: record.ended_ms + 300,
+        outcome: Some(record.outcome),
+        bytes_out: Some(record.bytes_out),
+    }
+}
+
+#[test]
+fn an_honest_record_passes_the_audit() {
+    let grant = grant();
+    let record = record(&grant);
+    assert!(record.charge > Money::ZERO);
+    assert_eq!(audit(&record, Some(&observed(&record)), &grant), Ok(()));
+}
+
+#[test]
+fn each_falsified_field_is_named_in_the_objection() {
+    let grant = grant();
+    let honest = record(&grant);
+    let own = observed(&honest);
+    type Falsify = fn(&mut UsageRecord);
+    let cases: [(&str, Falsify); 13] = [
+        ("grant", |r| r.grant = oc_kernel::GrantId::new()),
+        ("grant", |r| r.consumer = WORLD.east.id),
+        ("attempt", |r| r.attempt = AttemptId::new()),
+        ("attempt", |r| r.run = RunId::new()),
+        ("attempt", |r| r.pseudonym = name("somebody-else")),
+        ("time", |r| r.started_ms = NOW - HOUR),
+        ("time", |r| r.ended_ms = NOW + HOUR),
+        ("wall", |r| r.wall_ms += 6_000),
+        ("cpu", |r| r.cpu_ms = 2 * (r.wall_ms + 200) + 1),
+        ("bytes", |r| r.bytes_out += 1),
+        ("outcome", |r| r.outcome = Outcome::Failed),
+        ("limit", |r| r.cores = 5),
+        ("charge", |r| r.charge = Money(r.charge.micros() + 1)),
+    ];
+    for (code, falsify) in cases {
+        let mut record = honest.clone();
+        falsify(&mut record);
+        let objection = audit(&record, Some(&own), &grant).unwrap_err();
+        assert_eq!(objection.code(), code, "{objection}");
+    }
+    let unknown = audit(&honest, None, &grant).unwrap_err();
+    assert_eq!(unknown, Objection::Attempt(honest.attempt));
+}
+
+#[test]
+fn a_record_has_one_spelling() {
+    let record = record(&grant());
+    let bytes = record.canonical();
+    assert_eq!(UsageRecord::from_canonical(&bytes), Ok(record.clone()));
+    let text = String::from_utf8(bytes).unwrap();
+    let field = "\"version\":1,";
+    assert!(text.starts_with(&format!("{{{field}")), "{text}");
+    let moved = text.replace(field, "").replace('}', ",\"version\":1}");
+    let others = [
+        text.replace(',', ", "),
+        moved,
+        text.replace(field, "\"version\":2,"),
+        text.replace(field, "\"version\":1,\"tip\":5,"),
+    ];
+    for other in others {
+        let error = UsageRecord::from_canonical(other.as_bytes()).unwrap_err();
+        assert!(matches!(error, OpenError::Malformed(_)), "{other}");
+    }
+}
+
+fn head(records: &[UsageRecord]) -> UsageHead {
+    let grant = grant();
+    let mut frontier = Frontier::new();
+    for record in records {
+        frontier.append(record.leaf());
+    }
+    UsageHead {
+        network: NETWORK.clone(),
+        grant: grant.id,
+        provider: grant.provider,
+        consumer: grant.consumer,
+        epoch: 1,
+        size: frontier.size(),
+        root: frontier.root(),
+        not_before: NOW,
+        not_after: NOW + HOUR,
+    }
+}
+
+#[test]
+fn a_head_stands_only_with_both_signatures_and_after_its_keys_are_gone() {
+    let head = head(&[record(&grant())]);
+    let by_provider = block_on(seal(&WORLD.south.signer, head)).unwrap();
+    let (south, north) = (WORLD.south.history.ever(), WORLD.north.history.ever());
+    let missing = WORLD.north.id;
+    assert_eq!(
+        open_countersigned(by_provider.bytes(), &south, &north),
+        Err(OpenError::Unsigned { missing })
+    );
+    let both = block_on(countersign(&WORLD.north.signer, by_provider)).unwrap();
+    let opened = open_countersigned(both.bytes(), &south, &north).unwrap();
+    assert_eq!(opened, both);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_record_passes_that_charges_more_than_was_seen(wall in 0..200_000u64, cpu in 0..400_000u64, cores in 0..6u32, extra in -2..3i64) {
+        let grant = grant();
+        let mut record = record(&grant);
+        let own = observed(&record);
+        record.wall_ms = wall;
+        record.cpu_ms = cpu;
+        record.cores = cores;
+        record.charge = Money(record.charge_at(&grant.price).micros() + extra);
+        if audit(&record, Some(&own), &grant).is_ok() {
+            prop_assert_eq!(extra, 0);
+            prop_assert!(wall <= 65_600 && cores <= 4);
+            prop_assert!(cpu <= (wall + 200) * u64::from(cores));
+        }
+    }
+
+    #[test]
+    fn a_changed_record_makes_another_root(n in 1..12usize, at: prop::sample::Index, cpu in 1..1000u64) {
+        let mut records: Vec<_> = (0..n).map(|_| record(&grant())).collect();
+        let before = head(&records).root;
+        records[at.index(n)].cpu_ms += cpu;
+        prop_assert_ne!(head(&records).root, before);
+    }
+}
