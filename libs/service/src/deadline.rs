@@ -209,3 +209,72 @@ impl http_body::Body for Limited {
         self.end.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+
+    fn headers(text: &str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            http::HeaderName::from_static(GRPC_TIMEOUT),
+            text.parse().unwrap(),
+        )])
+    }
+
+    #[test]
+    fn a_deadline_is_read_in_each_unit_and_nothing_else() {
+        for (text, expected) in [
+            ("1H", Duration::from_secs(3600)),
+            ("2M", Duration::from_secs(120)),
+            ("10S", Duration::from_secs(10)),
+            ("99999999m", Duration::from_millis(99_999_999)),
+            ("7u", Duration::from_micros(7)),
+            ("9n", Duration::from_nanos(9)),
+        ] {
+            assert_eq!(grpc_timeout(&headers(text)), Some(expected), "{text}");
+        }
+        for text in ["", "S", "10", "10s", "-1S", "100000000S", "1.5S"] {
+            assert_eq!(grpc_timeout(&headers(text)), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_never_pauses_still_ends_at_its_deadline() {
+        let frame = || Ok::<_, axum::Error>(Frame::data(Bytes::from_static(b"x")));
+        let endless = Body::new(StreamBody::new(futures::stream::repeat_with(frame)));
+        let deadline = Some(Instant::now() + Duration::from_millis(30));
+        let limits = Limits {
+            deadline,
+            idle: None,
+            stop: None,
+        };
+        let mut body = limited(endless, true, limits);
+        let trailers = loop {
+            // Tokio's timer moves only when this task yields.
+            tokio::task::yield_now().await;
+            let frame = body.frame().await.unwrap().unwrap();
+            if let Ok(trailers) = frame.into_trailers() {
+                break trailers;
+            }
+        };
+        assert_eq!(trailers["grpc-status"], "4");
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_moves_outlives_a_wish_to_stop() {
+        let frames = ["a", "b"].map(|text| Ok::<_, axum::Error>(Frame::data(Bytes::from(text))));
+        let body = Body::new(StreamBody::new(futures::stream::iter(frames)));
+        let stop: BoxFuture<'static, ()> = Box::pin(std::future::ready(()));
+        let limits = Limits {
+            deadline: None,
+            idle: None,
+            stop: Some(stop),
+        };
+        let all = limited(body, true, limits).collect().await.unwrap();
+        assert!(all.trailers().is_none());
+        assert_eq!(all.to_bytes(), "ab");
+    }
+}

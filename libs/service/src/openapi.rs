@@ -45,3 +45,20 @@ pub(crate) fn answer(document: &str) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (kind, document.to_owned()).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_that_differs_from_the_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.json");
+        let api = OpenApi::default();
+        assert!(check(&api, &file).unwrap_err().contains("OC_BLESS=1"));
+        std::fs::write(&file, render(&api)).unwrap();
+        assert_eq!(check(&api, &file), Ok(()));
+        std::fs::write(&file, "{}").unwrap();
+        assert!(check(&api, &file).unwrap_err().contains("differs"));
+    }
+}

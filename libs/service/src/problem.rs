@@ -284,3 +284,58 @@ impl<T, E: Classify> OrStatus<T> for Result<T, E> {
         self.map_err(|error| status(&error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the limit is 4")]
+    struct Sample(Kind);
+
+    impl Classify for Sample {
+        fn kind(&self) -> Kind {
+            self.0
+        }
+
+        fn advice(&self) -> Option<String> {
+            Some("ask for less".to_owned())
+        }
+    }
+
+    #[test]
+    fn every_kind_survives_a_call() {
+        for kind in Kind::ALL {
+            let error = CallError::from(status(&Sample(kind)));
+            assert_eq!(error.kind, kind);
+            assert_eq!(error.advice.as_deref(), Some("ask for less"));
+            assert_eq!(Problem::of(&error).status, kind.http_status());
+        }
+    }
+
+    #[test]
+    fn findings_survive_a_call() {
+        let at = |line, column, pointer: Option<&str>| Finding {
+            message: "wrong".to_owned(),
+            line,
+            column,
+            pointer: pointer.map(str::to_owned),
+        };
+        let findings = [
+            at(Some(3), Some(7), None),
+            at(None, None, Some("/a/b")),
+            at(None, None, None),
+        ];
+        let status = status_with(&Sample(Kind::Invalid), &findings);
+        assert_eq!(*Problem::from_status(&status).errors, findings);
+    }
+
+    #[test]
+    fn a_status_of_someone_else_gets_the_nearest_kind() {
+        let error = CallError::from(Status::deadline_exceeded("late"));
+        assert_eq!(error.kind, Kind::Timeout);
+        let foreign = ErrorDetails::with_error_info("conflict", "example.org", []);
+        let foreign = Status::with_error_details(Code::NotFound, "gone", foreign);
+        assert_eq!(CallError::from(foreign).kind, Kind::NotFound);
+    }
+}

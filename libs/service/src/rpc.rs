@@ -23,10 +23,6 @@ use tower::{Service, ServiceExt};
 use crate::deadline::{self, Activity, Limits};
 use crate::settings::Secret;
 
-/// How long a call without a deadline of its own waits for its answer to begin, from the last byte sent.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// The longest silence on a stream without a deadline of its own.
-const IDLE_LIMIT: Duration = Duration::from_secs(300);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -72,6 +68,25 @@ type Slot = Arc<RwLock<Option<Router>>>;
 pub struct Switchboard {
     slots: Arc<RwLock<HashMap<&'static str, Slot>>>,
     remotes: HashMap<&'static str, Remote>,
+    limits: CallLimits,
+}
+
+/// The time limits of calls that set none themselves.
+#[derive(Debug, Clone, Copy)]
+struct CallLimits {
+    /// Until the answer begins, from the last byte sent.
+    answer: Duration,
+    /// Between two messages of a stream.
+    idle: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(10),
+            idle: Duration::from_secs(300),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +99,14 @@ impl Switchboard {
     /// A switchboard of services in this process.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Other time limits for calls that set none: until the answer begins, and between two messages of a
+    /// stream. The defaults are 10 s and 5 min.
+    #[must_use]
+    pub fn with_limits(mut self, answer: Duration, idle: Duration) -> Self {
+        self.limits = CallLimits { answer, idle };
+        self
     }
 
     /// Says that a service is elsewhere. Connections are made at the first call, and again after a loss.
@@ -137,6 +160,7 @@ impl Switchboard {
             caller,
             target,
             route,
+            limits: self.limits,
         }
     }
 
@@ -172,6 +196,7 @@ pub struct Channel {
     caller: &'static str,
     target: &'static str,
     route: Route,
+    limits: CallLimits,
 }
 
 #[derive(Debug, Clone)]
@@ -205,13 +230,13 @@ impl Service<Request<Body>> for Channel {
         let activity = Activity::now();
         let moving = activity.clone();
         let request = request.map(|body| deadline::watched(axum::body::Body::new(body), moving));
-        let target = self.target;
+        let (target, limits) = (self.target, self.limits);
         let answer = self.send(request);
         async move {
             let overdue = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at).await,
-                    None => activity.silent_for(CALL_LIMIT).await,
+                    None => activity.silent_for(limits.answer).await,
                 }
             };
             let response = tokio::select! {
@@ -221,13 +246,13 @@ impl Service<Request<Body>> for Channel {
                     return Err(Status::deadline_exceeded(text));
                 }
             };
-            let idle = deadline.is_none().then_some(IDLE_LIMIT);
-            let limits = Limits {
+            let idle = deadline.is_none().then_some(limits.idle);
+            let body_limits = Limits {
                 deadline,
                 idle,
                 stop: None,
             };
-            Ok(response.map(|body| Body::new(deadline::limited(body, true, limits))))
+            Ok(response.map(|body| Body::new(deadline::limited(body, true, body_limits))))
         }
         .boxed()
     }

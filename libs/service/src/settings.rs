@@ -154,3 +154,154 @@ impl<'de> Deserialize<'de> for Secret {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Write;
+
+    use super::*;
+
+    #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+    #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+    enum Store {
+        Sqlite { path: PathBuf },
+        Mongodb { uri: String },
+    }
+
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Sample {
+        name: String,
+        limit: u32,
+        fast: bool,
+        peers: Vec<String>,
+        token: Option<Secret>,
+        labels: BTreeMap<String, String>,
+        store: Store,
+    }
+
+    impl Default for Sample {
+        fn default() -> Self {
+            Self {
+                name: "north".to_owned(),
+                limit: 3,
+                fast: false,
+                peers: Vec::new(),
+                token: None,
+                labels: BTreeMap::new(),
+                store: Store::Sqlite {
+                    path: "data".into(),
+                },
+            }
+        }
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        owned.collect()
+    }
+
+    fn from_variables(variables: &[(&str, &str)]) -> Result<Sample, SettingsError> {
+        load_from("OC", None, pairs(variables), &[])
+    }
+
+    #[test]
+    fn what_comes_later_wins() {
+        let file = file("name = \"file\"\nlimit = 5\nfast = true");
+        let variables = pairs(&[
+            ("OC__NAME", "environment"),
+            ("OC__LIMIT", "7"),
+            ("OTHER", "x"),
+        ]);
+        let flags = pairs(&[("name", "flag")]);
+        let load = |file, variables, flags: &[_]| {
+            let sample: Sample = load_from("OC", file, variables, flags).unwrap();
+            (sample.name, sample.limit, sample.fast)
+        };
+        assert_eq!(load(None, vec![], &[]), ("north".into(), 3, false));
+        assert_eq!(
+            load(Some(file.path()), vec![], &[]),
+            ("file".into(), 5, true)
+        );
+        assert_eq!(
+            load(Some(file.path()), variables.clone(), &[]),
+            ("environment".into(), 7, true)
+        );
+        assert_eq!(
+            load(Some(file.path()), variables, &flags),
+            ("flag".into(), 7, true)
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_names_that_are_allowed() {
+        let error = from_variables(&[("OC__LIMITS", "7")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`limits`") && error.contains("`limit`"),
+            "{error}"
+        );
+        let file = file("[store]\nkind = \"sqlite\"\npath = \"x\"\nurl = \"y\"");
+        let error = load_from::<Sample>("OC", Some(file.path()), vec![], &[])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("url"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_can_hold_a_list_a_choice_and_any_text() {
+        let sample = from_variables(&[
+            ("OC__PEERS", "[\"a\", \"b\"]"),
+            ("OC__STORE__KIND", "mongodb"),
+            ("OC__STORE__URI", "mongodb://h/?a=\"b\"&c=\\d"),
+            ("OC__NAME", "12"),
+        ])
+        .unwrap();
+        assert_eq!(sample.peers, ["a", "b"]);
+        assert_eq!(
+            sample.store,
+            Store::Mongodb {
+                uri: "mongodb://h/?a=\"b\"&c=\\d".into()
+            }
+        );
+        assert_eq!(sample.name, "12");
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_and_is_never_shown() {
+        let secret = file("hunter2\n");
+        let path = secret.path().to_str().unwrap();
+        let sample = from_variables(&[("OC__TOKEN__FILE", path)]).unwrap();
+        let token = sample.token.as_ref().unwrap();
+        assert_eq!(token.expose_secret(), "hunter2");
+        let shown = show(&sample).unwrap();
+        assert!(shown.contains("token = \"(hidden)\""), "{shown}");
+        assert!(!format!("{sample:?}{shown}").contains("hunter2"));
+
+        let error = from_variables(&[("OC__TOKEN__FILE", "/nowhere/token")]).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/token"), "{error}");
+    }
+
+    #[test]
+    fn what_is_shown_can_be_loaded_again() {
+        let file = file(&show(&Sample::default()).unwrap());
+        let again: Sample = load_from("OC", Some(file.path()), vec![], &[]).unwrap();
+        assert_eq!(show(&again).unwrap(), show(&Sample::default()).unwrap());
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = load_from::<Sample>("OC", Some(Path::new("/nowhere.toml")), vec![], &[]);
+        assert!(error.unwrap_err().to_string().contains("/nowhere.toml"));
+    }
+}

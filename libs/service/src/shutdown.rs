@@ -31,3 +31,24 @@ async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
         _ = terminate.recv() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_signal_cancels_the_token() {
+        let token = super::on_signal().unwrap();
+        let pid = std::process::id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let told = tokio::time::timeout(Duration::from_secs(10), token.cancelled()).await;
+        assert!(told.is_ok());
+    }
+}

@@ -173,3 +173,33 @@ impl RequestMetrics {
             .observe(elapsed.as_secs_f64());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_shown_with_its_labels_and_its_name_is_taken() {
+        let metrics = Metrics::new();
+        let runs = metrics
+            .counter("oc_runs_total", "Runs.", &["state"])
+            .unwrap();
+        runs.with_label_values(&["failed"]).inc_by(2);
+        let text = metrics.clone().render().unwrap();
+        assert!(text.contains("oc_runs_total{state=\"failed\"} 2"), "{text}");
+        assert!(metrics.counter("oc_runs_total", "Runs.", &[]).is_err());
+    }
+
+    #[test]
+    fn a_faulty_filter_is_quoted() {
+        let settings = TelemetrySettings {
+            log: "info,=".to_owned(),
+            format: LogFormat::Json,
+        };
+        let error = init(&settings).unwrap_err();
+        assert!(
+            error.to_string().contains("`info,=` is no filter"),
+            "{error}"
+        );
+    }
+}

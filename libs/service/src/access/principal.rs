@@ -261,3 +261,60 @@ impl Authenticator for StaticTokens {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(role: Role) -> Principal {
+        Principal::User(User {
+            id: "u".to_owned(),
+            name: "U".to_owned(),
+            roles: BTreeSet::from([role]),
+        })
+    }
+
+    #[test]
+    fn each_role_of_people_includes_the_lesser_ones() {
+        let people = [Role::User, Role::Operator, Role::Admin];
+        for (rank, held) in people.into_iter().enumerate() {
+            for (needed, asked) in people.into_iter().enumerate() {
+                assert_eq!(
+                    asked.admits(&user(held)),
+                    rank >= needed,
+                    "{held} on {asked}"
+                );
+            }
+            assert!(!Role::Service.admits(&user(held)));
+            assert!(!Role::Partner.admits(&user(held)));
+        }
+    }
+
+    #[test]
+    fn a_service_may_do_what_a_user_may_and_a_partner_only_what_is_for_partners() {
+        let service = Principal::Service("catalog".to_owned());
+        let partner = Principal::Partner(Partner {
+            org: OrgId::from_digest([7; 32]),
+            peer: "p".to_owned(),
+            network: "n".to_owned(),
+        });
+        let open_to = |caller: &Principal| Role::ALL.map(|role| role.admits(caller));
+        // In the order of Role::ALL: public, user, operator, admin, service, partner.
+        assert_eq!(open_to(&service), [true, true, false, false, true, false]);
+        assert_eq!(open_to(&partner), [true, false, false, false, false, true]);
+        assert_eq!(
+            open_to(&Principal::Anonymous),
+            [true, false, false, false, false, false]
+        );
+    }
+
+    #[test]
+    fn an_account_without_a_role_may_do_nothing() {
+        let nobody = Principal::User(User {
+            id: "u".into(),
+            name: "U".into(),
+            roles: BTreeSet::new(),
+        });
+        assert!(!Role::User.admits(&nobody));
+    }
+}
