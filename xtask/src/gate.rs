@@ -26,7 +26,16 @@ pub(crate) fn run(tools: &Tools) -> anyhow::Result<ExitCode> {
     totals.step("clippy", || {
         check(
             "cargo",
-            &["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+            &[
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ],
         )
     });
     totals.step("build", crate::process::build_programs);
@@ -36,7 +45,11 @@ pub(crate) fn run(tools: &Tools) -> anyhow::Result<ExitCode> {
         println!("failed: {failed}");
     }
     println!("{} passed, {} failed", totals.passed, totals.failed);
-    Ok(if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if totals.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 #[derive(Default)]
@@ -64,7 +77,14 @@ impl Totals {
     fn tests(&mut self, tools: &Tools) -> anyhow::Result<()> {
         println!("== tests");
         let mut child = Command::new(tools.path("cargo-nextest"))
-            .args(["nextest", "run", "--workspace", "--locked", "--profile", "ci"])
+            .args([
+                "nextest",
+                "run",
+                "--workspace",
+                "--locked",
+                "--profile",
+                "ci",
+            ])
             .args(["--color", "never"])
             .current_dir(root())
             .stderr(Stdio::piped())
@@ -83,12 +103,15 @@ impl Totals {
         }
         let status = child.wait().context("wait for nextest")?;
         let passed = summary.as_deref().map_or(0, |line| count(line, "passed"));
-        let failed = summary.as_deref().map_or(0, |line| count(line, "failed") + count(line, "timed out"));
+        let failed = summary
+            .as_deref()
+            .map_or(0, |line| count(line, "failed") + count(line, "timed out"));
         self.passed += passed;
         self.failed += failed;
         if !status.success() && failed == 0 {
             self.failed += 1;
-            self.failures.push("tests: nextest did not come to its end".to_owned());
+            self.failures
+                .push("tests: nextest did not come to its end".to_owned());
         } else if failed > 0 {
             self.failures.push(format!("tests: {failed}, see above"));
         }
@@ -98,7 +121,10 @@ impl Totals {
 
 /// The number in front of `word` in nextest's summary line.
 fn count(summary: &str, word: &str) -> u64 {
-    let words: Vec<&str> = summary.split([' ', ',', ':', '(', ')']).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> = summary
+        .split([' ', ',', ':', '(', ')'])
+        .filter(|w| !w.is_empty())
+        .collect();
     let wanted: Vec<&str> = word.split(' ').collect();
     words
         .windows(wanted.len() + 1)
@@ -117,6 +143,9 @@ mod tests {
         assert_eq!(count(line, "passed"), 45);
         assert_eq!(count(line, "failed"), 2);
         assert_eq!(count(line, "timed out"), 1);
-        assert_eq!(count("Summary [ 1s] 3 tests run: 3 passed, 0 skipped", "failed"), 0);
+        assert_eq!(
+            count("Summary [ 1s] 3 tests run: 3 passed, 0 skipped", "failed"),
+            0
+        );
     }
 }

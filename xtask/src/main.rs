@@ -1,7 +1,11 @@
 //! The tasks around the code: set up a machine, run the gate, check the workspace, play the demo.
 //!
 //! Knows the repository's layout and the tools it needs; none of the product's rules.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program"
+)]
 
 use std::process::ExitCode;
 

@@ -8,7 +8,9 @@ use anyhow::{Context, bail};
 
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or_else(|| Path::new("."))
 }
 
 /// Where cargo puts what it builds.
@@ -44,7 +46,9 @@ pub(crate) fn opencloud(command: &str, options: &[String]) -> anyhow::Result<Exi
         .args(options)
         .status()
         .with_context(|| format!("start {}", program.display()))?;
-    Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)))
+    Ok(ExitCode::from(
+        u8::try_from(status.code().unwrap_or(1)).unwrap_or(1),
+    ))
 }
 
 /// True when a program can be found.

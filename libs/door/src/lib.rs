@@ -1,1 +1,17 @@
-//! The side of the door that a service sees.
+//! The side of the door that a service sees: who we are, signatures, other organisations' keys, calls to a
+//! partner and bytes from and to one.
+//!
+//! discovery holds the keys and the connections; this crate asks it. It knows the protos, the statements
+//! and the channels between services, and no libp2p, no store and no rule of any domain.
+
+mod bulk;
+mod door;
+mod inbound;
+mod partner;
+mod role;
+
+pub use bulk::{BULK_TOKEN, BulkBody, BulkRole, LENGTH, SHA256};
+pub use door::{Door, DoorError, Identity};
+pub use inbound::{Caller, DoorAuthenticator, STATEMENT, caller};
+pub use partner::{PARTNER, PURPOSE, ParsePurposeError, PartnerChannel, Purpose};
+pub use role::service_of;

@@ -12,7 +12,7 @@ mod quantity;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use error::{Classify, Kind};
 pub use id::{
-    AttemptId, FragmentId, GrantId, Id, LeaseId, OrgId, ParseIdError, ReservationId, RunId,
+    AttemptId, FragmentId, GrantId, Id, IdKind, LeaseId, OrgId, ParseIdError, ReservationId, RunId,
 };
 pub use name::{Name, NameError, ObjectKey};
 pub use page::{Page, PageRequest, PageToken, PageTokenError};

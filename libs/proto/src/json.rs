@@ -22,7 +22,11 @@ pub trait Word: TryFrom<i32> + Copy + 'static {
 
     /// The value of a word.
     fn from_word(word: &str) -> Option<Self> {
-        Self::from_proto_name(&format!("{}{}", prefix::<Self>(), word.to_ascii_uppercase()))
+        Self::from_proto_name(&format!(
+            "{}{}",
+            prefix::<Self>(),
+            word.to_ascii_uppercase()
+        ))
     }
 }
 
@@ -61,7 +65,10 @@ impl<E: Word> AsWord<E> {
     ///
     /// # Errors
     /// What the serializer says.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes fields by reference"
+    )]
     pub fn serialize<S: Serializer>(number: &i32, serializer: S) -> Result<S::Ok, S::Error> {
         let word = E::try_from(*number).map_or_else(|_| "unspecified".to_owned(), Word::word);
         serializer.serialize_str(&word)
@@ -99,12 +106,17 @@ impl<E: Word> AsWords<E> {
     /// When one of them does not exist.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i32>, D::Error> {
         let words = Vec::<String>::deserialize(deserializer)?;
-        words.iter().map(|word| number_of::<E, D::Error>(word)).collect()
+        words
+            .iter()
+            .map(|word| number_of::<E, D::Error>(word))
+            .collect()
     }
 }
 
 fn number_of<E: Word, R: Error>(word: &str) -> Result<i32, R> {
-    E::from_word(word).map(Word::number).ok_or_else(|| R::custom(format!("unknown word `{word}`")))
+    E::from_word(word)
+        .map(Word::number)
+        .ok_or_else(|| R::custom(format!("unknown word `{word}`")))
 }
 
 /// `#[serde(with)]` for bytes, as standard base64 with padding (RFC 4648 section 4).
@@ -144,14 +156,16 @@ pub mod byte_list {
     /// # Errors
     /// What the serializer says.
     pub fn serialize<S: Serializer>(list: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(list.iter().map(|bytes| super::bytes::Chunk(bytes.clone())))
+        serializer.collect_seq(list.iter().map(|bytes| bytes::Chunk(bytes.clone())))
     }
 
     /// Reads a list of base64 texts.
     ///
     /// # Errors
     /// When one is not base64.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Vec<u8>>, D::Error> {
         struct List;
         impl<'de> Visitor<'de> for List {
             type Value = Vec<Vec<u8>>;
@@ -160,7 +174,7 @@ pub mod byte_list {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut list = Vec::new();
-                while let Some(super::bytes::Chunk(bytes)) = seq.next_element()? {
+                while let Some(bytes::Chunk(bytes)) = seq.next_element()? {
                     list.push(bytes);
                 }
                 Ok(list)

@@ -12,7 +12,7 @@ pub mod json;
 macro_rules! packages {
     ($($domain:ident),* $(,)?) => {$(
         #[doc = concat!("Package `oc.", stringify!($domain), "`.")]
-        #[allow(clippy::all, unreachable_pub, unused_qualifications, missing_docs, reason = "generated")]
+        #[allow(clippy::all, clippy::allow_attributes_without_reason, unreachable_pub, unused_qualifications, missing_docs, reason = "generated")]
         pub mod $domain {
             #[doc = concat!("Package `oc.", stringify!($domain), ".v1`.")]
             pub mod v1 {

@@ -1,6 +1,8 @@
 //! Writes the checked-in bindings anew and fails when they were out of date, so that nobody needs `protoc`
 //! and a change of `proto/` cannot be forgotten.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,15 +30,23 @@ fn checked_in_bindings_match_the_proto_files() {
             fs::write(checked_in.join(name), content).unwrap();
         }
     }
-    assert!(before == after, "the bindings were out of date: they are written anew, commit them");
+    assert!(
+        before == after,
+        "the bindings were out of date: they are written anew, commit them"
+    );
 }
 
 fn read_all(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return BTreeMap::new();
+    };
     entries
         .map(|entry| {
             let entry = entry.unwrap();
-            (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
         })
         .collect()
 }
@@ -46,7 +56,10 @@ fn proto_files(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             proto_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "proto") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "proto")
+        {
             found.push(path);
         }
     }
@@ -85,7 +98,10 @@ fn flatten_choices(out: &Path) {
             continue;
         }
         let text = String::from_utf8(content).unwrap();
-        let text = text.replace("    #[prost(oneof", "    #[serde(flatten)]\n    #[prost(oneof");
+        let text = text.replace(
+            "    #[prost(oneof",
+            "    #[serde(flatten)]\n    #[prost(oneof",
+        );
         fs::write(out.join(name), text).unwrap();
     }
 }
@@ -105,7 +121,11 @@ fn attributes(descriptors: &FileDescriptorSet) -> Vec<(String, Attribute)> {
     found
 }
 
-fn message_attributes(scope: &str, message: &DescriptorProto, found: &mut Vec<(String, Attribute)>) {
+fn message_attributes(
+    scope: &str,
+    message: &DescriptorProto,
+    found: &mut Vec<(String, Attribute)>,
+) {
     let path = format!("{scope}.{}", message.name());
     for oneof in &message.oneof_decl {
         let oneof = format!("{path}.{}", oneof.name());
