@@ -24,8 +24,10 @@ async fn an_event_leaves_with_its_write_and_the_tombstone_goes_after_it() {
 
     let things: Documents<Value> = Documents::new(store.clone(), &THINGS, 1);
     let event = |kind: &str| vec![OutboxEvent::new(kind, "k", json!({"n": 1}))];
-    let written = things.create("k", &json!({}), event("oc.thing.made.v1"));
-    let written = written.await.unwrap();
+    let written = things
+        .create("k", &json!({}), event("oc.thing.made.v1"))
+        .await
+        .unwrap();
     let deleted = things.delete("k", Expect::Any, event("oc.thing.gone.v1"));
     let deleted = deleted.await.unwrap().unwrap();
 
