@@ -12,9 +12,9 @@ use oc_proto::discovery::v1::{
     GetIdentityRequest, GetKeySetsRequest, GetPeerRequest, Peer, SignRequest,
 };
 use oc_service::{CallError, Channel, Problem, Switchboard};
+use oc_trust::SignError;
 use oc_trust::dsse::Envelope;
 use oc_trust::envelope::Signer;
-use oc_trust::SignError;
 use oc_trust::keyset::KeyHistory;
 use tokio::sync::OnceCell;
 use tonic::Status;

@@ -13,5 +13,5 @@ mod role;
 pub use bulk::{BULK_TOKEN, BulkBody, BulkRole, LENGTH, SHA256};
 pub use door::{Door, DoorError, Identity};
 pub use inbound::{Caller, DoorAuthenticator, STATEMENT, caller};
-pub use partner::{PARTNER, PURPOSE, ParsePurposeError, PartnerChannel, Purpose};
+pub use partner::{OUTBOUND, PARTNER, PURPOSE, ParsePurposeError, PartnerChannel, Purpose};
 pub use role::service_of;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use oc_kernel::OrgId;
 use oc_service::{Channel, Switchboard};
 use tonic::Status;
@@ -20,6 +20,10 @@ use crate::role::service_of;
 pub const PARTNER: HeaderName = HeaderName::from_static("oc-partner");
 /// Header by which a service says what a call is for; discovery checks it against the caller's duties.
 pub const PURPOSE: HeaderName = HeaderName::from_static("oc-purpose");
+
+/// Where discovery takes calls that shall leave: this, then the path of the federation method. A path of its
+/// own, because embedded services share one router and the method's own path leads to our own service.
+pub const OUTBOUND: &str = "/api/discovery/internal/door";
 
 /// What a call to a partner is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +137,12 @@ impl Service<Request<Body>> for PartnerChannel {
             } => {
                 request.headers_mut().insert(PARTNER, partner.clone());
                 request.headers_mut().insert(PURPOSE, purpose.clone());
+                match Uri::try_from(format!("{OUTBOUND}{}", request.uri().path())) {
+                    Ok(uri) => *request.uri_mut() = uri,
+                    Err(error) => {
+                        return ready(Err(Status::invalid_argument(error.to_string()))).boxed();
+                    }
+                }
                 discovery.call(request)
             }
             Way::Nowhere(status) => ready(Err(status.clone())).boxed(),
