@@ -128,7 +128,7 @@ impl Classify for Objection {
 /// # Errors
 /// The first thing that is wrong.
 pub fn audit(record: &UsageRecord, own: Option<&Observed>, grant: &Grant) -> Result<(), Objection> {
-    let same_sides = record.grant == grant.id
+    let same_sides = record.grant == Some(grant.id)
         && record.provider == grant.provider
         && record.consumer == grant.consumer;
     if !same_sides {

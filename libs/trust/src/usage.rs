@@ -35,7 +35,7 @@ pub enum Outcome {
     /// The consumer stopped it.
     Cancelled,
     /// The provider stopped it: a limit, a lost lease, a lost machine.
-    Killed,
+    Lost,
 }
 
 impl Outcome {
@@ -45,8 +45,16 @@ impl Outcome {
             Outcome::Succeeded => "succeeded",
             Outcome::Failed => "failed",
             Outcome::Cancelled => "cancelled",
-            Outcome::Killed => "killed",
+            Outcome::Lost => "lost",
         }
+    }
+
+    /// The outcome of that name.
+    pub fn from_name(name: &str) -> Option<Outcome> {
+        use Outcome::{Cancelled, Failed, Lost, Succeeded};
+        [Succeeded, Failed, Cancelled, Lost]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == name)
     }
 }
 
@@ -60,8 +68,8 @@ pub struct UsageRecord {
     pub id: RecordId,
     /// Its place in the log of the grant, from 0.
     pub seq: u64,
-    /// The grant.
-    pub grant: GrantId,
+    /// The grant; none for an organisation's own work on its own machines.
+    pub grant: Option<GrantId>,
     /// Who provided.
     pub provider: OrgId,
     /// Who used and pays.

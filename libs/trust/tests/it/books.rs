@@ -16,7 +16,7 @@ fn record(grant: &Grant) -> UsageRecord {
         version: UsageRecord::VERSION,
         id: record_id(&attempt, 0).unwrap(),
         seq: 0,
-        grant: grant.id,
+        grant: Some(grant.id),
         provider: grant.provider,
         consumer: grant.consumer,
         run: RunId::new(),
@@ -69,7 +69,7 @@ fn each_falsified_field_is_named_in_the_objection() {
     let own = observed(&honest);
     type Falsify = fn(&mut UsageRecord);
     let cases: [(&str, Falsify); 13] = [
-        ("grant", |r| r.grant = oc_kernel::GrantId::new()),
+        ("grant", |r| r.grant = Some(oc_kernel::GrantId::new())),
         ("grant", |r| r.consumer = WORLD.east.id),
         ("attempt", |r| r.attempt = AttemptId::new()),
         ("attempt", |r| r.run = RunId::new()),
@@ -91,6 +91,15 @@ fn each_falsified_field_is_named_in_the_objection() {
     }
     let unknown = audit(&honest, None, &grant).unwrap_err();
     assert_eq!(unknown, Objection::Attempt(honest.attempt));
+}
+
+#[test]
+fn own_work_is_in_nobody_elses_books() {
+    let grant = grant();
+    let mut own = record(&grant);
+    own.grant = None;
+    let seen = observed(&own);
+    assert_eq!(audit(&own, Some(&seen), &grant), Err(Objection::Grant));
 }
 
 #[test]
