@@ -18,6 +18,7 @@ mod serve;
 pub mod access;
 pub mod openapi;
 pub mod problem;
+pub mod process;
 pub mod settings;
 pub mod shutdown;
 pub mod sse;

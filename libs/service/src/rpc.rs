@@ -48,7 +48,7 @@ pub enum SwitchboardError {
     #[error("`{address}` is no address of {target}: write for example http://{target}:8700")]
     Address {
         /// The service.
-        target: &'static str,
+        target: String,
         /// What stands in the settings.
         address: String,
         /// What is wrong with it.
@@ -57,7 +57,7 @@ pub enum SwitchboardError {
     },
     /// A token that does not fit into a header.
     #[error("the token for {0} has characters that a header cannot carry")]
-    Token(&'static str),
+    Token(String),
 }
 
 type Slot = Arc<RwLock<Option<Router>>>;
@@ -67,7 +67,7 @@ type Slot = Arc<RwLock<Option<Router>>>;
 #[derive(Debug, Clone, Default)]
 pub struct Switchboard {
     slots: Arc<RwLock<HashMap<&'static str, Slot>>>,
-    remotes: HashMap<&'static str, Remote>,
+    remotes: HashMap<String, Remote>,
     limits: CallLimits,
 }
 
@@ -115,12 +115,12 @@ impl Switchboard {
     /// When the address or the token is faulty.
     pub fn with_remote(
         mut self,
-        target: &'static str,
+        target: &str,
         settings: &RemoteSettings,
     ) -> Result<Self, SwitchboardError> {
         let endpoint = Endpoint::from_shared(settings.address.clone());
         let endpoint = endpoint.map_err(|source| SwitchboardError::Address {
-            target,
+            target: target.to_owned(),
             address: settings.address.clone(),
             source,
         })?;
@@ -133,15 +133,15 @@ impl Switchboard {
         let authorization = match &settings.token {
             Some(token) => {
                 let text = format!("Bearer {}", token.expose_secret());
-                let mut value =
-                    HeaderValue::from_str(&text).map_err(|_| SwitchboardError::Token(target))?;
+                let mut value = HeaderValue::from_str(&text)
+                    .map_err(|_| SwitchboardError::Token(target.to_owned()))?;
                 value.set_sensitive(true);
                 Some(value)
             }
             None => None,
         };
         self.remotes.insert(
-            target,
+            target.to_owned(),
             Remote {
                 channel,
                 authorization,
