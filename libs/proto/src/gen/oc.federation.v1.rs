@@ -2413,6 +2413,12 @@ pub struct ListDeltasResponse {
     /// True when there is more behind the cursor.
     #[prost(bool, tag = "3")]
     pub more: bool,
+    /// True when the cursor was not understood and the answer begins from nothing: what it does not name is gone.
+    #[prost(bool, tag = "4")]
+    pub restart: bool,
+    /// Ids of listings that the caller may see no more.
+    #[prost(string, repeated, tag = "5")]
+    pub gone: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Generated client implementations.
 pub mod catalogue_service_client {
