@@ -1,0 +1,12 @@
+//! Real swarms on the loopback interface.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails the test as its body does"
+)]
+
+mod bulk;
+mod calls;
+mod membership;
+mod nodes;
+mod refusals;
