@@ -4,12 +4,14 @@
 //! discovery holds the keys and the connections; this crate asks it. It knows the protos, the statements
 //! and the channels between services, and no libp2p, no store and no rule of any domain.
 
+mod accounts;
 mod bulk;
 mod door;
 mod inbound;
 mod partner;
 mod role;
 
+pub use accounts::Accounts;
 pub use bulk::{BULK_TOKEN, BulkBody, BulkRole, LENGTH, SHA256};
 pub use door::{Door, DoorError, Identity};
 pub use inbound::{Caller, DoorAuthenticator, STATEMENT, caller};
