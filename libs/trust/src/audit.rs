@@ -25,8 +25,8 @@ pub struct Observed {
     pub fragment: FragmentId,
     /// The attempt.
     pub attempt: AttemptId,
-    /// The pseudonym it was submitted under.
-    pub pseudonym: Name,
+    /// The pseudonym it was submitted under, where it was noted.
+    pub pseudonym: Option<Name>,
     /// When the attempt was submitted, in ms since the epoch.
     pub submitted_ms: u64,
     /// When its end was seen, in ms since the epoch.
@@ -43,6 +43,12 @@ pub enum Objection {
     /// The record is of another grant, provider or consumer.
     #[error("the record is not of this grant and its two sides")]
     Grant,
+    /// Its id does not follow from its attempt and what it corrects.
+    #[error("the id `{0}` does not follow from the record's attempt and what it corrects")]
+    Id(Name),
+    /// A second record of the attempt that corrects nothing, or not the newest one.
+    #[error("attempt {0} is recorded already")]
+    Twice(AttemptId),
     /// No attempt of ours, or under another user's pseudonym.
     #[error("attempt {0} of this user was never submitted from here")]
     Attempt(AttemptId),
@@ -104,6 +110,8 @@ impl Objection {
     pub const fn code(&self) -> &'static str {
         match self {
             Objection::Grant => "grant",
+            Objection::Id(_) => "id",
+            Objection::Twice(_) => "twice",
             Objection::Attempt(_) => "attempt",
             Objection::Time { .. } => "time",
             Objection::Wall { .. } => "wall",
@@ -134,12 +142,18 @@ pub fn audit(record: &UsageRecord, own: Option<&Observed>, grant: &Grant) -> Res
     if !same_sides {
         return Err(Objection::Grant);
     }
+    if !record.id_follows() {
+        return Err(Objection::Id(record.id.clone()));
+    }
     let own = own
         .filter(|own| {
             own.run == record.run
                 && own.fragment == record.fragment
                 && own.attempt == record.attempt
-                && own.pseudonym == record.pseudonym
+                && own
+                    .pseudonym
+                    .as_ref()
+                    .is_none_or(|name| *name == record.pseudonym)
         })
         .ok_or(Objection::Attempt(record.attempt))?;
     check_times(record, own)?;

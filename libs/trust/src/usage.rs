@@ -140,6 +140,28 @@ impl UsageRecord {
         Ok(record)
     }
 
+    /// Which correction of its attempt it is, by its id: 0 for the record itself.
+    pub fn correction(&self) -> Option<u32> {
+        let attempt = self.attempt.to_string();
+        match self.id.as_str().strip_prefix(&attempt)? {
+            "" => Some(0),
+            rest => rest.strip_prefix('.')?.parse().ok(),
+        }
+    }
+
+    /// True when its id is the one that its attempt and what it corrects make. Ids then tell at once whether
+    /// an attempt is recorded twice.
+    pub fn id_follows(&self) -> bool {
+        let Some(n) = self.correction() else {
+            return false;
+        };
+        let corrects = n
+            .checked_sub(1)
+            .map(|before| record_id(&self.attempt, before));
+        record_id(&self.attempt, n).as_ref() == Ok(&self.id)
+            && corrects.transpose().ok() == Some(self.corrects.clone())
+    }
+
     /// Its leaf in the log.
     pub fn leaf(&self) -> Digest {
         leaf_hash(&self.canonical())

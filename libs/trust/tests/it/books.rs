@@ -46,7 +46,7 @@ fn observed(record: &UsageRecord) -> Observed {
         run: record.run,
         fragment: record.fragment,
         attempt: record.attempt,
-        pseudonym: record.pseudonym.clone(),
+        pseudonym: Some(record.pseudonym.clone()),
         submitted_ms: record.started_ms - 300,
         ended_ms: record.ended_ms + 300,
         outcome: Some(record.outcome),
@@ -68,10 +68,15 @@ fn each_falsified_field_is_named_in_the_objection() {
     let honest = record(&grant);
     let own = observed(&honest);
     type Falsify = fn(&mut UsageRecord);
-    let cases: [(&str, Falsify); 13] = [
+    let cases: [(&str, Falsify); 15] = [
         ("grant", |r| r.grant = Some(oc_kernel::GrantId::new())),
         ("grant", |r| r.consumer = WORLD.east.id),
-        ("attempt", |r| r.attempt = AttemptId::new()),
+        ("id", |r| r.attempt = AttemptId::new()),
+        ("id", |r| r.corrects = Some(r.id.clone())),
+        ("attempt", |r| {
+            r.attempt = AttemptId::new();
+            r.id = record_id(&r.attempt, 0).unwrap();
+        }),
         ("attempt", |r| r.run = RunId::new()),
         ("attempt", |r| r.pseudonym = name("somebody-else")),
         ("time", |r| r.started_ms = NOW - HOUR),
@@ -91,6 +96,25 @@ fn each_falsified_field_is_named_in_the_objection() {
     }
     let unknown = audit(&honest, None, &grant).unwrap_err();
     assert_eq!(unknown, Objection::Attempt(honest.attempt));
+}
+
+#[test]
+fn corrections_are_counted_in_their_ids() {
+    let first = record(&grant());
+    assert!(first.id_follows());
+    let mut second = first.clone();
+    second.id = record_id(&first.attempt, 1).unwrap();
+    second.corrects = Some(first.id.clone());
+    assert!(second.id_follows());
+    assert_eq!(
+        (first.correction(), second.correction()),
+        (Some(0), Some(1))
+    );
+    for wrong in ["1x", "01", "-1", ""] {
+        let mut record = second.clone();
+        record.id = name(&format!("{}.{wrong}", first.attempt));
+        assert!(!record.id_follows(), "{wrong}");
+    }
 }
 
 #[test]
