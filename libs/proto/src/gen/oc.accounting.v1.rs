@@ -70,6 +70,9 @@ pub struct UsageRecord {
     /// Record that this one corrects; empty for none.
     #[prost(string, tag = "22")]
     pub corrects: ::prost::alloc::string::String,
+    /// What was stored times how long, in byte-seconds.
+    #[prost(uint64, tag = "23")]
+    pub storage_byte_seconds: u64,
 }
 /// Asks for records.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -237,6 +240,9 @@ pub struct GetBooksResponse {
     /// Objections that are not settled.
     #[prost(message, repeated, tag = "6")]
     pub disputes: ::prost::alloc::vec::Vec<super::super::types::v1::Cause>,
+    /// Records under both signatures: what an export holds.
+    #[prost(uint64, tag = "7")]
+    pub agreed_size: u64,
 }
 /// Settles.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -261,6 +267,42 @@ pub struct SettleBooksResponse {
     /// Objections of this audit.
     #[prost(message, repeated, tag = "3")]
     pub disputes: ::prost::alloc::vec::Vec<super::super::types::v1::Cause>,
+}
+/// Says what a record should have held. What is missing stays as it was.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CorrectUsageRequest {
+    /// Record of ours as provider, or of our own work.
+    #[prost(string, tag = "1")]
+    pub record_id: ::prost::alloc::string::String,
+    /// Wall time in milliseconds.
+    #[prost(uint64, optional, tag = "2")]
+    pub wall_ms: ::core::option::Option<u64>,
+    /// Processor time in milliseconds.
+    #[prost(uint64, optional, tag = "3")]
+    pub cpu_ms: ::core::option::Option<u64>,
+    /// Highest memory in bytes.
+    #[prost(uint64, optional, tag = "4")]
+    pub peak_memory_bytes: ::core::option::Option<u64>,
+    /// Bytes in.
+    #[prost(uint64, optional, tag = "5")]
+    pub bytes_in: ::core::option::Option<u64>,
+    /// Bytes out.
+    #[prost(uint64, optional, tag = "6")]
+    pub bytes_out: ::core::option::Option<u64>,
+    /// What was stored times how long, in byte-seconds.
+    #[prost(uint64, optional, tag = "7")]
+    pub storage_byte_seconds: ::core::option::Option<u64>,
+}
+/// The record that stands in place of the wrong one.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CorrectUsageResponse {
+    /// It names the one it corrects.
+    #[prost(message, optional, tag = "1")]
+    pub record: ::core::option::Option<UsageRecord>,
 }
 /// By what sums are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -553,6 +595,33 @@ pub mod usage_service_client {
                 .insert(GrpcMethod::new("oc.accounting.v1.UsageService", "SettleBooks"));
             self.inner.unary(req, path, codec).await
         }
+        /// The provider puts another record in place of a wrong one.
+        pub async fn correct_usage(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CorrectUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CorrectUsageResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/oc.accounting.v1.UsageService/CorrectUsage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("oc.accounting.v1.UsageService", "CorrectUsage"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -606,6 +675,14 @@ pub mod usage_service_server {
             request: tonic::Request<super::SettleBooksRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SettleBooksResponse>,
+            tonic::Status,
+        >;
+        /// The provider puts another record in place of a wrong one.
+        async fn correct_usage(
+            &self,
+            request: tonic::Request<super::CorrectUsageRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CorrectUsageResponse>,
             tonic::Status,
         >;
     }
@@ -896,6 +973,51 @@ pub mod usage_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SettleBooksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/oc.accounting.v1.UsageService/CorrectUsage" => {
+                    #[allow(non_camel_case_types)]
+                    struct CorrectUsageSvc<T: UsageService>(pub Arc<T>);
+                    impl<
+                        T: UsageService,
+                    > tonic::server::UnaryService<super::CorrectUsageRequest>
+                    for CorrectUsageSvc<T> {
+                        type Response = super::CorrectUsageResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CorrectUsageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as UsageService>::correct_usage(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CorrectUsageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
