@@ -20,7 +20,12 @@ pub struct AttemptKey {
 
 impl fmt::Display for AttemptKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { org, run, fragment, attempt } = self;
+        let Self {
+            org,
+            run,
+            fragment,
+            attempt,
+        } = self;
         write!(f, "{org}/{run}/{fragment}/{attempt}")
     }
 }

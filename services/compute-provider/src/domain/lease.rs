@@ -67,7 +67,12 @@ impl LeaseWatch {
 
     /// A lease that begins `now`.
     pub fn begin(terms: LeaseTerms, now: Duration) -> Self {
-        Self { terms, asked: Vec::new(), next: 1, ends_at: now + terms.time_to_live }
+        Self {
+            terms,
+            asked: Vec::new(),
+            next: 1,
+            ends_at: now + terms.time_to_live,
+        }
     }
 
     /// Hands out a challenge.
@@ -92,7 +97,11 @@ impl LeaseWatch {
         if answer.0 == 0 || answer.0 >= self.next {
             return Err(LeaseError::UnknownChallenge(answer.0));
         }
-        if let Some((_, asked_at)) = self.asked.iter().find(|(challenge, _)| *challenge == answer) {
+        if let Some((_, asked_at)) = self
+            .asked
+            .iter()
+            .find(|(challenge, _)| *challenge == answer)
+        {
             self.ends_at = self.ends_at.max(*asked_at + self.terms.time_to_live);
         }
         self.asked.retain(|(challenge, _)| *challenge > answer);
@@ -121,8 +130,10 @@ mod tests {
 
     use super::*;
 
-    const TERMS: LeaseTerms =
-        LeaseTerms { time_to_live: Duration::from_secs(30), drift_ppm: 10_000 };
+    const TERMS: LeaseTerms = LeaseTerms {
+        time_to_live: Duration::from_secs(30),
+        drift_ppm: 10_000,
+    };
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -141,7 +152,10 @@ mod tests {
     fn an_unanswered_lease_is_lost_and_stays_lost() {
         let mut watch = LeaseWatch::begin(TERMS, at(0));
         let challenge = watch.ask(at(29));
-        assert_eq!(watch.renew(challenge, at(30)), Err(LeaseError::Lost(TERMS.time_to_live)));
+        assert_eq!(
+            watch.renew(challenge, at(30)),
+            Err(LeaseError::Lost(TERMS.time_to_live))
+        );
         assert!(watch.lost(at(31)));
     }
 
@@ -149,8 +163,14 @@ mod tests {
     fn a_challenge_that_was_never_handed_out_is_refused() {
         let mut watch = LeaseWatch::begin(TERMS, at(0));
         watch.ask(at(1));
-        assert_eq!(watch.renew(Challenge(2), at(2)), Err(LeaseError::UnknownChallenge(2)));
-        assert_eq!(watch.renew(Challenge(0), at(2)), Err(LeaseError::UnknownChallenge(0)));
+        assert_eq!(
+            watch.renew(Challenge(2), at(2)),
+            Err(LeaseError::UnknownChallenge(2))
+        );
+        assert_eq!(
+            watch.renew(Challenge(0), at(2)),
+            Err(LeaseError::UnknownChallenge(0))
+        );
     }
 
     #[test]

@@ -17,16 +17,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use oc_kernel::{GrantId, LeaseId, Name, ReservationId};
+use oc_trust::{Digest, Limits};
 use serde::{Deserialize, Serialize};
 
-pub use command::{Command, GrantLimits, Outcome, Reserve, Settle, Submit, Terms};
+pub use command::{Command, Outcome, Reserve, Settle, Submit, Terms};
+pub(super) use entry::pairs;
 pub use entry::{
     Account, Answer, Demand, Ended, EndedState, Hold, Job, JobState, Lease, StopCause, Under,
 };
 pub use error::LedgerError;
 
 use super::attempt::{AttemptKey, OperationKey};
-use super::digest::Digest;
 use super::resources::{Amount, Capacity, Taken};
 
 /// The capacity of one offer. See the module's head.
@@ -104,7 +105,9 @@ impl Ledger {
 
     /// The lease of an attempt.
     pub fn lease_of(&self, attempt: &AttemptKey) -> Option<(&LeaseId, &Lease)> {
-        self.leases.iter().find(|(_, lease)| lease.attempt == *attempt)
+        self.leases
+            .iter()
+            .find(|(_, lease)| lease.attempt == *attempt)
     }
 
     /// What a grant has used of this offer.
@@ -120,11 +123,13 @@ impl Ledger {
             .filter(|hold| hold.under.is(grant))
             .map(|hold| &hold.demand)
             .chain(
-                self.leases.values().filter(|lease| lease.under.is(grant)).map(|lease| &lease.demand),
+                self.leases
+                    .values()
+                    .filter(|lease| lease.under.is(grant))
+                    .map(|lease| &lease.demand),
             );
         for demand in demands {
             sum.core_ms = sum.core_ms.saturating_add(demand.core_ms());
-            sum.egress_bytes = sum.egress_bytes.saturating_add(demand.egress_bytes);
             sum.fragments += 1;
         }
         sum
@@ -164,9 +169,11 @@ impl Ledger {
             Command::Started { lease } => self.started(lease, now),
             Command::Stop { lease, cause } => Ok(self.stop(lease, cause, now)),
             Command::Settle(settle) => Ok(self.settle(settle, now)),
-            Command::Raise { grant, generation, cause } => {
-                Ok(self.raise(grant, generation, cause, now))
-            }
+            Command::Raise {
+                grant,
+                generation,
+                cause,
+            } => Ok(self.raise(grant, generation, cause, now)),
             Command::Resize { capacity } => self.resize(capacity, now),
             Command::Close { closed } => {
                 self.closed = closed;
@@ -188,7 +195,9 @@ impl Ledger {
         }
         let attempt = reserve.key.attempt;
         if self.closed {
-            return Err(LedgerError::Withdrawn { offer: self.offer.clone() });
+            return Err(LedgerError::Withdrawn {
+                offer: self.offer.clone(),
+            });
         }
         if self.has(&attempt) {
             return Err(LedgerError::AttemptTaken { attempt });
@@ -202,8 +211,10 @@ impl Ledger {
             demand: reserve.demand,
             expires_at: now.checked_add(hold_for).unwrap_or(Timestamp::MAX),
         };
-        let outcome =
-            Outcome::Held { reservation: reserve.reservation, expires_at: hold.expires_at };
+        let outcome = Outcome::Held {
+            reservation: reserve.reservation,
+            expires_at: hold.expires_at,
+        };
         self.keep(reserve.key, reserve.body, under, &outcome);
         self.holds.insert(reserve.reservation, hold);
         Ok(outcome)
@@ -213,7 +224,9 @@ impl Ledger {
         if let Some(outcome) = self.replayed(&submit.key, &submit.body)? {
             return Ok(outcome);
         }
-        let unknown = || LedgerError::NoReservation { reservation: submit.reservation };
+        let unknown = || LedgerError::NoReservation {
+            reservation: submit.reservation,
+        };
         let hold = self
             .holds
             .get(&submit.reservation)
@@ -221,7 +234,9 @@ impl Ledger {
             .ok_or_else(unknown)?;
         self.check_generation(&hold.under)?;
         let hold = self.holds.remove(&submit.reservation).ok_or_else(unknown)?;
-        let outcome = Outcome::Leased { lease: submit.lease };
+        let outcome = Outcome::Leased {
+            lease: submit.lease,
+        };
         self.keep(submit.key, submit.body, hold.under, &outcome);
         self.leases.insert(
             submit.lease,
@@ -230,7 +245,10 @@ impl Ledger {
                 under: hold.under,
                 demand: hold.demand,
                 submitted_at: now,
-                job: Job { payload: submit.payload, state: JobState::Queued },
+                job: Job {
+                    payload: submit.payload,
+                    state: JobState::Queued,
+                },
             },
         );
         Ok(outcome)
@@ -246,11 +264,16 @@ impl Ledger {
             return Ok(outcome);
         }
         let attempt = key.attempt;
-        let lease = self.lease_of(&attempt).map(|(id, lease)| (*id, lease.under));
+        let lease = self
+            .lease_of(&attempt)
+            .map(|(id, lease)| (*id, lease.under));
         let hold = self.holds.iter().find(|(_, hold)| hold.attempt == attempt);
         let hold = hold.map(|(id, hold)| (*id, hold.under));
         // An attempt that was never here leaves no trace, so that strangers cannot fill the document.
-        let Some(under) = lease.map(|(_, under)| under).or(hold.map(|(_, under)| under)) else {
+        let Some(under) = lease
+            .map(|(_, under)| under)
+            .or(hold.map(|(_, under)| under))
+        else {
             return Ok(Outcome::Released);
         };
         if let Some((reservation, _)) = hold {
@@ -264,7 +287,10 @@ impl Ledger {
     }
 
     fn started(&mut self, lease: LeaseId, now: Timestamp) -> Result<Outcome, LedgerError> {
-        let entry = self.leases.get_mut(&lease).ok_or(LedgerError::NoLease { lease })?;
+        let entry = self
+            .leases
+            .get_mut(&lease)
+            .ok_or(LedgerError::NoLease { lease })?;
         match entry.job.state {
             JobState::Queued => entry.job.state = JobState::Running { since: now },
             JobState::Running { .. } => {}
@@ -280,7 +306,11 @@ impl Ledger {
                 JobState::Running { since } => Some(since),
                 JobState::Stopping { .. } => return Outcome::Done,
             };
-            entry.job.state = JobState::Stopping { cause, since: now, started };
+            entry.job.state = JobState::Stopping {
+                cause,
+                since: now,
+                started,
+            };
         }
         Outcome::Done
     }
@@ -293,7 +323,6 @@ impl Ledger {
         if let Under::Grant { grant, .. } = lease.under {
             let account = self.accounts.entry(grant).or_default();
             account.core_ms = account.core_ms.saturating_add(settle.core_ms);
-            account.egress_bytes = account.egress_bytes.saturating_add(settle.egress_bytes);
         }
         let (started_at, stopped) = match lease.job.state {
             JobState::Queued => (None, None),
@@ -309,7 +338,6 @@ impl Ledger {
             ended_at: now,
             state: stopped.map_or(settle.state, EndedState::Stopped),
             core_ms: settle.core_ms,
-            egress_bytes: settle.egress_bytes,
         });
         Outcome::Done
     }
@@ -326,8 +354,12 @@ impl Ledger {
         account.generation = account.generation.max(generation);
         let older = |under: &Under| under.is(&grant) && under.generation() < generation;
         self.holds.retain(|_, hold| !older(&hold.under));
-        let leases: Vec<LeaseId> =
-            self.leases.iter().filter(|(_, l)| older(&l.under)).map(|(id, _)| *id).collect();
+        let leases: Vec<LeaseId> = self
+            .leases
+            .iter()
+            .filter(|(_, l)| older(&l.under))
+            .map(|(id, _)| *id)
+            .collect();
         for lease in &leases {
             self.stop(*lease, cause, now);
         }
@@ -336,7 +368,11 @@ impl Ledger {
 
     fn resize(&mut self, capacity: Capacity, now: Timestamp) -> Result<Outcome, LedgerError> {
         if let Some((amount, taken, limit)) = self.taken(now).shortage(&capacity) {
-            return Err(LedgerError::InUse { amount, taken, limit });
+            return Err(LedgerError::InUse {
+                amount,
+                taken,
+                limit,
+            });
         }
         self.capacity = capacity;
         Ok(Outcome::Done)
@@ -370,9 +406,16 @@ impl Ledger {
         let Under::Grant { grant, generation } = *under else {
             return Ok(());
         };
-        let current = self.accounts.get(&grant).map_or(0, |account| account.generation);
+        let current = self
+            .accounts
+            .get(&grant)
+            .map_or(0, |account| account.generation);
         if generation < current {
-            return Err(LedgerError::OldGeneration { grant, presented: generation, current });
+            return Err(LedgerError::OldGeneration {
+                grant,
+                presented: generation,
+                current,
+            });
         }
         Ok(())
     }
@@ -387,19 +430,32 @@ impl Ledger {
             return Ok(Under::Own);
         };
         let grant = terms.grant;
-        let under = Under::Grant { grant, generation: terms.generation };
+        let under = Under::Grant {
+            grant,
+            generation: terms.generation,
+        };
         self.check_generation(&under)?;
         let used = self.committed(&grant, now);
-        let limits = &terms.limits;
-        let asked = [
-            (Amount::Fragments, u64::from(used.fragments), 1, limits.fragments.map(u64::from)),
-            (Amount::CoreMs, used.core_ms, demand.core_ms(), limits.core_ms),
-            (Amount::EgressBytes, used.egress_bytes, demand.egress_bytes, limits.egress_bytes),
+        let limits: &Limits = &terms.limits;
+        let core_ms = limits.core_seconds.saturating_mul(1000);
+        let totals = [
+            (
+                Amount::Fragments,
+                1,
+                u64::from(used.fragments),
+                u64::from(limits.fragments),
+            ),
+            (Amount::CoreMs, demand.core_ms(), used.core_ms, core_ms),
         ];
-        for (amount, used, asked, limit) in asked {
-            let Some(limit) = limit else { continue };
+        for (amount, asked, used, limit) in totals {
             if used.saturating_add(asked) > limit {
-                return Err(LedgerError::OverLimit { grant, amount, asked, used, limit });
+                return Err(LedgerError::OverLimit {
+                    grant,
+                    amount,
+                    asked,
+                    used,
+                    limit,
+                });
             }
         }
         Ok(under)
@@ -408,17 +464,32 @@ impl Ledger {
     fn check_capacity(&self, demand: &Demand, now: Timestamp) -> Result<(), LedgerError> {
         let taken = self.taken(now);
         let mut with = taken;
-        with.millicores += u64::from(demand.resources.millicores);
-        with.memory_bytes = with.memory_bytes.saturating_add(demand.resources.memory_bytes);
+        with.cores += u64::from(demand.resources.cores);
+        with.memory_bytes = with
+            .memory_bytes
+            .saturating_add(demand.resources.memory_bytes);
         with.fragments += 1;
         let Some((amount, wanted, limit)) = with.shortage(&self.capacity) else {
             return Ok(());
         };
         let taken = taken.of(amount);
-        Err(LedgerError::Full { offer: self.offer.clone(), amount, asked: wanted - taken, taken, limit })
+        Err(LedgerError::Full {
+            offer: self.offer.clone(),
+            amount,
+            asked: wanted - taken,
+            taken,
+            limit,
+        })
     }
 
     fn keep(&mut self, key: OperationKey, body: Digest, under: Under, outcome: &Outcome) {
-        self.answers.insert(key, Answer { body, under, outcome: outcome.clone() });
+        self.answers.insert(
+            key,
+            Answer {
+                body,
+                under,
+                outcome: outcome.clone(),
+            },
+        );
     }
 }

@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 /// What one fragment takes while it runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
-    /// Thousandths of a core.
-    pub millicores: u32,
+    /// Whole processor cores.
+    pub cores: u32,
     /// Bytes of memory.
     pub memory_bytes: u64,
 }
 
 impl Resources {
-    /// Thousandths of a core times milliseconds, for a budget: the most `wall` can use of them.
+    /// Cores times milliseconds: the most they can do in `wall`.
     pub fn core_ms(&self, wall: Duration) -> u64 {
-        let ms = u128::from(self.millicores) * wall.as_millis() / 1000;
+        let ms = u128::from(self.cores) * wall.as_millis();
         u64::try_from(ms).unwrap_or(u64::MAX)
     }
 }
@@ -24,8 +24,8 @@ impl Resources {
 /// What an offer has for all fragments together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Thousandths of a core.
-    pub millicores: u32,
+    /// Whole processor cores.
+    pub cores: u32,
     /// Bytes of memory.
     pub memory_bytes: u64,
     /// Fragments side by side, held or running.
@@ -35,8 +35,8 @@ pub struct Capacity {
 /// Capacity that is held or running.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// Thousandths of a core.
-    pub millicores: u64,
+    /// Whole processor cores.
+    pub cores: u64,
     /// Bytes of memory.
     pub memory_bytes: u64,
     /// Fragments.
@@ -47,7 +47,7 @@ impl Taken {
     /// The sum of what each fragment takes.
     pub fn sum<'a>(each: impl IntoIterator<Item = &'a Resources>) -> Self {
         each.into_iter().fold(Self::default(), |sum, one| Self {
-            millicores: sum.millicores + u64::from(one.millicores),
+            cores: sum.cores + u64::from(one.cores),
             memory_bytes: sum.memory_bytes.saturating_add(one.memory_bytes),
             fragments: sum.fragments + 1,
         })
@@ -56,7 +56,7 @@ impl Taken {
     /// How much of one amount is taken; zero for amounts that are not capacity.
     pub fn of(&self, amount: Amount) -> u64 {
         match amount {
-            Amount::Millicores => self.millicores,
+            Amount::Cores => self.cores,
             Amount::MemoryBytes => self.memory_bytes,
             Amount::Fragments => self.fragments,
             _ => 0,
@@ -71,9 +71,17 @@ impl Taken {
     /// The first amount that is above `capacity`: its name, what is taken, and what there is.
     pub fn shortage(&self, capacity: &Capacity) -> Option<(Amount, u64, u64)> {
         [
-            (Amount::Millicores, self.millicores, u64::from(capacity.millicores)),
-            (Amount::MemoryBytes, self.memory_bytes, capacity.memory_bytes),
-            (Amount::Fragments, self.fragments, u64::from(capacity.fragments)),
+            (Amount::Cores, self.cores, u64::from(capacity.cores)),
+            (
+                Amount::MemoryBytes,
+                self.memory_bytes,
+                capacity.memory_bytes,
+            ),
+            (
+                Amount::Fragments,
+                self.fragments,
+                u64::from(capacity.fragments),
+            ),
         ]
         .into_iter()
         .find(|(_, taken, limit)| taken > limit)
@@ -84,14 +92,14 @@ impl Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Amount {
-    /// Thousandths of a core.
-    Millicores,
+    /// Whole processor cores.
+    Cores,
     /// Bytes of memory.
     MemoryBytes,
     /// Fragments side by side.
     Fragments,
-    /// Milliseconds of wall time of one fragment.
-    WallMs,
+    /// Seconds of wall time of one fragment.
+    WallSeconds,
     /// Core milliseconds over the life of a grant.
     CoreMs,
     /// Bytes that leave over the life of a grant.
@@ -102,23 +110,20 @@ pub enum Amount {
     ObjectBytes,
     /// Uploads that are announced and not finished.
     OpenUploads,
-    /// Seconds a grant lasts.
-    DurationSeconds,
 }
 
 impl std::fmt::Display for Amount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Amount::Millicores => "thousandths of a core",
+            Amount::Cores => "cores",
             Amount::MemoryBytes => "bytes of memory",
             Amount::Fragments => "fragments at once",
-            Amount::WallMs => "milliseconds a fragment",
+            Amount::WallSeconds => "seconds",
             Amount::CoreMs => "core milliseconds",
             Amount::EgressBytes => "bytes leaving",
             Amount::StoredBytes => "bytes stored",
             Amount::ObjectBytes => "bytes an object",
             Amount::OpenUploads => "open uploads",
-            Amount::DurationSeconds => "seconds of duration",
         })
     }
 }
@@ -129,18 +134,28 @@ mod tests {
 
     #[test]
     fn a_shortage_names_the_amount_and_both_numbers() {
-        let capacity = Capacity { millicores: 2000, memory_bytes: 100, fragments: 4 };
-        let one = Resources { millicores: 1500, memory_bytes: 10 };
+        let capacity = Capacity {
+            cores: 2,
+            memory_bytes: 100,
+            fragments: 4,
+        };
+        let one = Resources {
+            cores: 2,
+            memory_bytes: 10,
+        };
         assert!(Taken::sum([&one]).fits(&capacity));
         assert_eq!(
             Taken::sum([&one, &one]).shortage(&capacity),
-            Some((Amount::Millicores, 3000, 2000))
+            Some((Amount::Cores, 4, 2))
         );
     }
 
     #[test]
     fn a_budget_counts_cores_times_time() {
-        let half = Resources { millicores: 500, memory_bytes: 0 };
-        assert_eq!(half.core_ms(Duration::from_secs(10)), 5000);
+        let two = Resources {
+            cores: 2,
+            memory_bytes: 0,
+        };
+        assert_eq!(two.core_ms(Duration::from_secs(10)), 20_000);
     }
 }

@@ -4,11 +4,11 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use oc_kernel::{Classify, GrantId, Kind, LeaseId, Name, ObjectKey, OrgId};
+use oc_trust::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::attempt::AttemptKey;
-use super::digest::Digest;
 use super::resources::Resources;
 
 /// Starts and stops attempts.
@@ -72,7 +72,7 @@ impl Classify for RuntimeError {
 pub struct SandboxReport {
     /// Tools run with every namespace unshared and no network.
     pub isolated: bool,
-    /// How limits are enforced: `cgroup v2`, `cgroup v1` or `rlimits`.
+    /// How limits are enforced: `cgroup2`, `cgroup1` or `rlimit`.
     pub limits_by: String,
     /// Images can be run, so a DockerRequirement can be met.
     pub containers: bool,
@@ -89,11 +89,10 @@ pub struct AttemptSpec {
     pub lease: LeaseId,
     /// The grant it runs under; none for the organisation's own work.
     pub grant: Option<GrantId>,
-    /// The fragment: one packed CWL workflow in JSON, canonical bytes.
-    pub document: Vec<u8>,
-    /// Its CWL job order in JSON. A File that is an input object has the location
-    /// `oc-input:<id>` with the id of one of `inputs`.
-    pub job: Vec<u8>,
+    /// The fragment: one self-contained CWL v1.2 document, canonical JSON.
+    pub document: String,
+    /// Its CWL input object in JSON. A File has the location `input:<name>` with the name of one of `inputs`.
+    pub job: String,
     /// The objects it may read.
     pub inputs: Vec<InputObject>,
     /// Where its outputs go.
@@ -121,19 +120,41 @@ pub struct AttemptLimits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputObject {
     /// Short name within the attempt.
-    pub id: Name,
+    pub name: Name,
     /// The file name the tool sees.
     pub basename: String,
     /// Whose object it is.
     pub owner: OrgId,
-    /// The owner's listing it belongs to.
-    pub listing: Name,
-    /// Its key within the listing.
+    /// Which role of the owner keeps it.
+    pub role: Role,
+    /// Its key at the owner.
     pub object: ObjectKey,
+    /// The data reservation that holds it; none for objects of a storage offer.
+    pub reservation: Option<String>,
     /// Digest of its bytes.
     pub sha256: Digest,
     /// Its length in bytes.
     pub length: u64,
+}
+
+/// Who serves an object at its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A data provider.
+    Data,
+    /// The storage offers.
+    Objects,
+}
+
+impl Role {
+    /// The role's name in an object reference.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Data => "data",
+            Role::Objects => "objects",
+        }
+    }
 }
 
 /// The write-once prefix that takes an attempt's outputs.
@@ -159,31 +180,41 @@ pub struct AttemptEvent {
 /// What can happen to a running attempt.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The runner is up and begins to stage.
-    Started,
-    /// One step of the fragment changed its state, or progressed.
-    Step(StepProgress),
+    /// The runner went on to its next part.
+    Phase(Phase),
+    /// One step of the fragment began or ended.
+    Step(StepEvent),
     /// A line of log.
     Log(LogLine),
     /// It ended; nothing follows.
     Ended(AttemptReport),
 }
 
-/// How far one step of a fragment is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepProgress {
-    /// The step's name in the fragment.
-    pub step: String,
-    /// Jobs of the step that ended; a scatter has many.
-    pub done: u32,
-    /// Jobs of the step known so far.
-    pub total: u32,
+/// The parts of a runner's work, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Inputs are being fetched.
+    Staging,
+    /// Tools run.
+    Running,
+    /// Outputs are being stored.
+    Storing,
 }
 
-/// A line of a step's log.
+/// The begin or the end of one step; a scattered step has many of both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepEvent {
+    /// The step's CWL id.
+    pub step: String,
+    /// The exit code at the end; none at the begin.
+    pub exit_code: Option<i32>,
+}
+
+/// A line of a tool's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// The step's name in the fragment; empty for the runner's own lines.
+    /// The step's CWL id; empty for the runner's own lines.
     pub step: String,
     /// From standard error.
     pub stderr: bool,
@@ -206,8 +237,8 @@ pub struct AttemptReport {
 pub enum End {
     /// Every step ended well.
     Succeeded {
-        /// The CWL output object in JSON; each File's location is `oc-output:<name>` with the name it
-        /// was uploaded by.
+        /// The CWL output object in JSON; each File's location is `output:<name>` with the name it was
+        /// uploaded by.
         outputs: String,
     },
     /// A step or the runner failed.

@@ -1,17 +1,23 @@
 //! What a running attempt may do with objects: read its own inputs, write its own outputs. The routes
 //! it calls and the runner behind them know this trait; who holds the bytes stays hidden from them.
 
-use std::ops::Range;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use oc_kernel::{Classify, Kind, Name, ObjectKey};
-
-use super::digest::Digest;
+use oc_kernel::{AttemptId, Classify, FragmentId, Kind, Name, ObjectKey};
+use oc_trust::Digest;
 
 /// The bytes of an object as they come.
 pub type ByteStream = BoxStream<'static, Result<Bytes, StepError>>;
+
+/// The attempt that a route names; its macaroon must be for the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepAttempt {
+    /// The fragment.
+    pub fragment: FragmentId,
+    /// The attempt.
+    pub attempt: AttemptId,
+}
 
 /// The objects of running attempts, opened by an attempt's macaroon.
 ///
@@ -19,16 +25,16 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, StepError>>;
 /// still the one it was admitted under; a stream checks again every 5 s and ends with an error.
 #[async_trait]
 pub trait StepObjects: Send + Sync + 'static {
-    /// Reads `range` (all of it when none) of the input with this id. The digest of a whole read was
-    /// checked before its last byte is handed out.
+    /// Reads the input with this name from `offset` on. The reader checks the digest of the whole.
     ///
     /// # Errors
     /// When the macaroon does not open this input, or its owner cannot be reached.
     async fn read_input(
         &self,
+        attempt: StepAttempt,
         macaroon: &str,
-        id: &Name,
-        range: Option<Range<u64>>,
+        name: &Name,
+        offset: u64,
     ) -> Result<InputStream, StepError>;
 
     /// Announces an output, relative to the attempt's prefix. The same announcement again gets the same
@@ -38,6 +44,7 @@ pub trait StepObjects: Send + Sync + 'static {
     /// When the macaroon does not open the prefix, or a limit is reached.
     async fn request_upload(
         &self,
+        attempt: StepAttempt,
         macaroon: &str,
         name: &ObjectKey,
         length: u64,
@@ -50,6 +57,7 @@ pub trait StepObjects: Send + Sync + 'static {
     /// When the macaroon does not open it, or the bytes are not those announced.
     async fn upload(
         &self,
+        attempt: StepAttempt,
         macaroon: &str,
         name: &ObjectKey,
         body: ByteStream,
@@ -62,7 +70,7 @@ pub struct InputStream {
     pub length: u64,
     /// Digest of the whole object.
     pub sha256: Digest,
-    /// The bytes of the range.
+    /// The bytes from the offset on.
     pub bytes: ByteStream,
 }
 

@@ -48,16 +48,25 @@ pub fn supervise(ledger: &Ledger, running: &BTreeSet<AttemptKey>, now: Timestamp
     for (id, lease) in ledger.leases() {
         let (lease_id, attempt) = (*id, lease.attempt);
         match (lease.job.state, running.contains(&attempt)) {
-            (JobState::Queued, _) => actions.push(Action::Start { lease: lease_id, attempt }),
+            (JobState::Queued, _) => actions.push(Action::Start {
+                lease: lease_id,
+                attempt,
+            }),
             (JobState::Running { since }, true) => {
                 let ran = now.duration_since(since).as_millis();
                 if ran > i128::from(lease.demand.wall_ms) {
-                    actions.push(Action::Mark { lease: lease_id, cause: StopCause::WallLimit });
+                    actions.push(Action::Mark {
+                        lease: lease_id,
+                        cause: StopCause::WallLimit,
+                    });
                 }
             }
             (JobState::Stopping { .. }, true) => actions.push(Action::Kill { attempt }),
             (JobState::Running { .. } | JobState::Stopping { .. }, false) => {
-                actions.push(Action::Settle { lease: lease_id, attempt });
+                actions.push(Action::Settle {
+                    lease: lease_id,
+                    attempt,
+                });
             }
         }
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use oc_kernel::{GrantId, LeaseId, ReservationId};
+use oc_trust::{Digest, Limits};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Demand, EndedState, StopCause};
 use crate::domain::attempt::OperationKey;
-use crate::domain::digest::Digest;
 use crate::domain::resources::Capacity;
 
 /// One change of a ledger.
@@ -115,8 +115,6 @@ pub struct Settle {
     pub state: EndedState,
     /// Core milliseconds it used.
     pub core_ms: u64,
-    /// Bytes that left.
-    pub egress_bytes: u64,
 }
 
 /// The part of a grant the ledger enforces.
@@ -126,19 +124,8 @@ pub struct Terms {
     pub grant: GrantId,
     /// The generation it was admitted under.
     pub generation: u64,
-    /// Its limits.
-    pub limits: GrantLimits,
-}
-
-/// Limits over the life of a grant; none means that only the offer limits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantLimits {
-    /// Fragments side by side.
-    pub fragments: Option<u32>,
-    /// Core milliseconds in all.
-    pub core_ms: Option<u64>,
-    /// Bytes that leave in all.
-    pub egress_bytes: Option<u64>,
+    /// Its limits for this offer; zero allows nothing.
+    pub limits: Limits,
 }
 
 /// What a command answered; for operations of a consumer it is kept.

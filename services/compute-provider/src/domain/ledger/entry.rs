@@ -4,23 +4,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use oc_kernel::{GrantId, LeaseId};
+use oc_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::command::Outcome;
 use super::error::LedgerError;
 use crate::domain::attempt::{AttemptKey, OperationKey};
-use crate::domain::digest::Digest;
 use crate::domain::resources::Resources;
 
-/// What an attempt may use, and so what is set aside for it.
+/// What is set aside for an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Demand {
     /// Cores and memory.
     pub resources: Resources,
     /// Milliseconds it may run.
     pub wall_ms: u64,
-    /// Bytes that may leave: outputs and logs.
-    pub egress_bytes: u64,
 }
 
 impl Demand {
@@ -192,8 +190,6 @@ pub struct Ended {
     pub state: EndedState,
     /// Core milliseconds it used.
     pub core_ms: u64,
-    /// Bytes that left.
-    pub egress_bytes: u64,
 }
 
 /// What a grant has used of one offer.
@@ -203,8 +199,6 @@ pub struct Account {
     pub generation: u64,
     /// Core milliseconds.
     pub core_ms: u64,
-    /// Bytes that left.
-    pub egress_bytes: u64,
     /// Fragments held or running; counted anew where it is asked for, never stored above zero.
     #[serde(skip)]
     pub fragments: u32,
@@ -235,13 +229,13 @@ impl Answer {
 }
 
 /// Maps as lists of pairs: some keys are not texts, and JSON has no other keys.
-pub(super) mod pairs {
+pub(in super::super) mod pairs {
     use std::collections::BTreeMap;
 
     use serde::de::DeserializeOwned;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(in super::super) fn serialize<K, V, S>(
+    pub(in crate::domain) fn serialize<K, V, S>(
         map: &BTreeMap<K, V>,
         serializer: S,
     ) -> Result<S::Ok, S::Error>
@@ -253,7 +247,7 @@ pub(super) mod pairs {
         serializer.collect_seq(map)
     }
 
-    pub(in super::super) fn deserialize<'de, K, V, D>(
+    pub(in crate::domain) fn deserialize<'de, K, V, D>(
         deserializer: D,
     ) -> Result<BTreeMap<K, V>, D::Error>
     where
@@ -261,6 +255,8 @@ pub(super) mod pairs {
         V: DeserializeOwned,
         D: Deserializer<'de>,
     {
-        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
+        Ok(Vec::<(K, V)>::deserialize(deserializer)?
+            .into_iter()
+            .collect())
     }
 }

@@ -12,30 +12,62 @@ use super::*;
 use crate::domain::resources::Resources;
 use crate::domain::supervise::{Action, orphans, supervise};
 
-const CAPACITY: Capacity = Capacity { millicores: 4000, memory_bytes: 1000, fragments: 3 };
-const GRANT_LIMITS: GrantLimits =
-    GrantLimits { fragments: Some(2), core_ms: Some(60_000), egress_bytes: Some(5000) };
+const CAPACITY: Capacity = Capacity {
+    cores: 8,
+    memory_bytes: 1000,
+    fragments: 3,
+};
+const GRANT_LIMITS: Limits = Limits {
+    cores: 8,
+    memory_bytes: 1000,
+    fragments: 2,
+    core_seconds: 60,
+    egress_bytes: 5000,
+    storage_bytes: 0,
+    run_wall_seconds: 30,
+};
 
 /// One thing that can happen to a provider. Numbers pick among a few attempts and grants.
 #[derive(Debug, Clone)]
 enum Step {
-    Reserve { attempt: usize, operation: u8, millicores: u32, wall_s: u64, body: u8 },
-    Submit { attempt: usize, operation: u8, body: u8 },
-    Release { attempt: usize, body: u8 },
-    Raise { grant: usize },
-    LeaseLost { attempt: usize },
-    JobEnds { attempt: usize },
+    Reserve {
+        attempt: usize,
+        operation: u8,
+        cores: u32,
+        wall_s: u64,
+        body: u8,
+    },
+    Submit {
+        attempt: usize,
+        operation: u8,
+        body: u8,
+    },
+    Release {
+        attempt: usize,
+        body: u8,
+    },
+    Raise {
+        grant: usize,
+    },
+    LeaseLost {
+        attempt: usize,
+    },
+    JobEnds {
+        attempt: usize,
+    },
     Supervise,
     Crash,
     MoveSettled,
-    Wait { seconds: u64 },
+    Wait {
+        seconds: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let attempt = 0..6_usize;
     prop_oneof![
-        4 => (attempt.clone(), 0..2_u8, prop::sample::select(vec![500, 1000, 2000, 4000, 5000]), 1..30_u64, 0..2_u8)
-            .prop_map(|(attempt, operation, millicores, wall_s, body)| Step::Reserve { attempt, operation, millicores, wall_s, body }),
+        4 => (attempt.clone(), 0..2_u8, prop::sample::select(vec![1, 2, 4, 8, 9]), 1..30_u64, 0..2_u8)
+            .prop_map(|(attempt, operation, cores, wall_s, body)| Step::Reserve { attempt, operation, cores, wall_s, body }),
         4 => (attempt.clone(), 0..2_u8, 0..2_u8)
             .prop_map(|(attempt, operation, body)| Step::Submit { attempt, operation, body }),
         2 => (attempt.clone(), 0..2_u8).prop_map(|(attempt, body)| Step::Release { attempt, body }),
@@ -93,19 +125,28 @@ impl World {
 
     fn key(&self, attempt: usize, operation: &str) -> OperationKey {
         let operation: Name = operation.parse().unwrap();
-        OperationKey { attempt: self.attempts[attempt].0, operation }
+        OperationKey {
+            attempt: self.attempts[attempt].0,
+            operation,
+        }
     }
 
     /// What the service does for a call: the kept answer first, wherever it is, then the ledger.
     fn call(&mut self, key: OperationKey, body: Digest, command: Command) {
         self.apply(Command::Expire);
         let before = self.ledger.clone();
-        let kept = self.moved_answers.get(&key).map(|answer| answer.repeat(&key, &body));
+        let kept = self
+            .moved_answers
+            .get(&key)
+            .map(|answer| answer.repeat(&key, &body));
         let answer = kept.unwrap_or_else(|| self.ledger.apply(command, self.now));
         match answer {
             Ok(outcome) => {
                 if let Some((first_body, first)) = self.told.get(&key) {
-                    assert_eq!(*first_body, body, "no_effect_twice: another body was accepted");
+                    assert_eq!(
+                        *first_body, body,
+                        "no_effect_twice: another body was accepted"
+                    );
                     assert_eq!(*first, outcome, "no_effect_twice: another answer");
                 }
                 if let Outcome::Held { reservation, .. } = outcome {
@@ -122,7 +163,13 @@ impl World {
 
     fn play(&mut self, step: Step) {
         match step {
-            Step::Reserve { attempt, operation, millicores, wall_s, body } => {
+            Step::Reserve {
+                attempt,
+                operation,
+                cores,
+                wall_s,
+                body,
+            } => {
                 let (attempt_key, grant) = self.attempts[attempt];
                 if self.had_lease(&attempt_key) {
                     return; // the service refuses an attempt that ran already, from its own document
@@ -139,15 +186,21 @@ impl World {
                         limits: GRANT_LIMITS,
                     }),
                     demand: Demand {
-                        resources: Resources { millicores, memory_bytes: 300 },
+                        resources: Resources {
+                            cores,
+                            memory_bytes: 300,
+                        },
                         wall_ms: wall_s * 1000,
-                        egress_bytes: 1000,
                     },
                     hold_for: Duration::from_secs(10),
                 };
                 self.call(key, body, Command::Reserve(reserve));
             }
-            Step::Submit { attempt, operation, body } => {
+            Step::Submit {
+                attempt,
+                operation,
+                body,
+            } => {
                 let key = self.key(attempt, &format!("submit-{operation}"));
                 let Some(reservation) = self.reservations.get(&key.attempt).copied() else {
                     return;
@@ -168,14 +221,33 @@ impl World {
                 self.call(key.clone(), body, Command::Release { key, body });
             }
             Step::Raise { grant } => {
-                let (grant, generation) =
-                    self.generations.iter_mut().nth(grant).map(|(g, n)| (*g, { *n += 1; *n })).unwrap();
-                self.apply(Command::Raise { grant, generation, cause: StopCause::GrantRaised });
+                let (grant, generation) = self
+                    .generations
+                    .iter_mut()
+                    .nth(grant)
+                    .map(|(g, n)| {
+                        (*g, {
+                            *n += 1;
+                            *n
+                        })
+                    })
+                    .unwrap();
+                self.apply(Command::Raise {
+                    grant,
+                    generation,
+                    cause: StopCause::GrantRaised,
+                });
             }
             Step::LeaseLost { attempt } => {
-                let found = self.ledger.lease_of(&self.attempts[attempt].0).map(|(id, _)| *id);
+                let found = self
+                    .ledger
+                    .lease_of(&self.attempts[attempt].0)
+                    .map(|(id, _)| *id);
                 if let Some(lease) = found {
-                    self.apply(Command::Stop { lease, cause: StopCause::LeaseLost });
+                    self.apply(Command::Stop {
+                        lease,
+                        cause: StopCause::LeaseLost,
+                    });
                 }
             }
             Step::JobEnds { attempt } => {
@@ -184,14 +256,20 @@ impl World {
             Step::Supervise => self.supervise(),
             Step::Crash => self.running.clear(),
             Step::MoveSettled => {
-                let answers: Vec<_> =
-                    self.ledger.answers().map(|(k, a)| (k.clone(), a.clone())).collect();
+                let answers: Vec<_> = self
+                    .ledger
+                    .answers()
+                    .map(|(k, a)| (k.clone(), a.clone()))
+                    .collect();
                 let ended = self.ledger.ended().to_vec();
                 self.moved_ended.extend(ended.iter().cloned());
                 let keys = answers.iter().map(|(key, _)| key.clone()).collect();
                 self.moved_answers.extend(answers);
                 let leases = ended.iter().map(|one| one.lease).collect();
-                self.apply(Command::Moved { answers: keys, ended: leases });
+                self.apply(Command::Moved {
+                    answers: keys,
+                    ended: leases,
+                });
             }
             Step::Wait { seconds } => self.now += Duration::from_secs(seconds),
         }
@@ -222,7 +300,6 @@ impl World {
                         lease,
                         state: EndedState::Succeeded,
                         core_ms: 500,
-                        egress_bytes: 100,
                     };
                     self.apply(Command::Settle(settle.clone()));
                     self.apply(Command::Settle(settle));
@@ -232,7 +309,10 @@ impl World {
     }
 
     fn had_lease(&self, attempt: &AttemptKey) -> bool {
-        self.moved_ended.iter().chain(self.ledger.ended()).any(|ended| ended.attempt == *attempt)
+        self.moved_ended
+            .iter()
+            .chain(self.ledger.ended())
+            .any(|ended| ended.attempt == *attempt)
     }
 
     fn check(&self) {
@@ -242,12 +322,15 @@ impl World {
         let mut attempts = BTreeSet::new();
         for (_, lease) in self.ledger.leases() {
             assert!(attempts.insert(lease.attempt), "two leases for one attempt");
-            assert!(!self.had_lease(&lease.attempt), "no_effect_twice: an ended attempt runs again");
+            assert!(
+                !self.had_lease(&lease.attempt),
+                "no_effect_twice: an ended attempt runs again"
+            );
         }
         for (grant, generation) in &self.generations {
             let used = self.ledger.committed(grant, self.now);
-            assert!(used.fragments <= GRANT_LIMITS.fragments.unwrap());
-            assert!(used.core_ms <= GRANT_LIMITS.core_ms.unwrap());
+            assert!(used.fragments <= GRANT_LIMITS.fragments);
+            assert!(used.core_ms <= GRANT_LIMITS.core_seconds * 1000);
             let stale_and_alive = self.ledger.leases().any(|(_, lease)| {
                 lease.under.is(grant)
                     && lease.under.generation() < *generation
@@ -266,27 +349,49 @@ impl World {
         self.supervise();
         self.supervise();
         for (id, lease) in self.ledger.leases() {
-            assert!(self.running.contains(&lease.attempt), "no_lease_without_job: {id}");
+            assert!(
+                self.running.contains(&lease.attempt),
+                "no_lease_without_job: {id}"
+            );
         }
         for attempt in &self.running {
-            assert!(self.ledger.lease_of(attempt).is_some(), "no_job_without_lease: {attempt}");
+            assert!(
+                self.ledger.lease_of(attempt).is_some(),
+                "no_job_without_lease: {attempt}"
+            );
         }
     }
 
     /// Everything is let go: whatever happened before, the capacity is whole again.
     fn drain(&mut self) {
         for lease in self.ledger.leases().map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.apply(Command::Stop { lease, cause: StopCause::LeaseLost });
+            self.apply(Command::Stop {
+                lease,
+                cause: StopCause::LeaseLost,
+            });
         }
         self.now += Ledger::LONGEST_HOLD;
         self.check_supervised();
-        assert_eq!(self.ledger.taken(self.now), Taken::default(), "no_capacity_leak");
+        assert_eq!(
+            self.ledger.taken(self.now),
+            Taken::default(),
+            "no_capacity_leak"
+        );
         let ended: Vec<_> = self.moved_ended.iter().chain(self.ledger.ended()).collect();
         for (grant, _) in &self.generations {
-            let billed: u64 =
-                ended.iter().filter(|e| e.under.is(grant)).map(|e| e.core_ms).sum();
-            let account = self.ledger.account(grant).map_or(0, |account| account.core_ms);
-            assert_eq!(account, billed, "no_effect_twice: the account differs from what ended");
+            let billed: u64 = ended
+                .iter()
+                .filter(|e| e.under.is(grant))
+                .map(|e| e.core_ms)
+                .sum();
+            let account = self
+                .ledger
+                .account(grant)
+                .map_or(0, |account| account.core_ms);
+            assert_eq!(
+                account, billed,
+                "no_effect_twice: the account differs from what ended"
+            );
         }
     }
 }

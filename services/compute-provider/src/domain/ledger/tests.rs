@@ -11,6 +11,15 @@ use super::*;
 use crate::domain::resources::Resources;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+const WIDE: Limits = Limits {
+    cores: 64,
+    memory_bytes: 1 << 40,
+    fragments: 64,
+    core_seconds: 1 << 40,
+    egress_bytes: 1 << 40,
+    storage_bytes: 1 << 40,
+    run_wall_seconds: 1 << 20,
+};
 
 fn attempt() -> AttemptKey {
     AttemptKey {
@@ -22,19 +31,28 @@ fn attempt() -> AttemptKey {
 }
 
 fn key(attempt: AttemptKey, operation: &str) -> OperationKey {
-    OperationKey { attempt, operation: operation.parse().unwrap() }
+    OperationKey {
+        attempt,
+        operation: operation.parse().unwrap(),
+    }
 }
 
 fn ledger() -> Ledger {
-    let capacity = Capacity { millicores: 2000, memory_bytes: 1 << 30, fragments: 2 };
+    let capacity = Capacity {
+        cores: 2,
+        memory_bytes: 1 << 30,
+        fragments: 2,
+    };
     Ledger::new("cpu".parse().unwrap(), capacity)
 }
 
 fn demand() -> Demand {
     Demand {
-        resources: Resources { millicores: 1000, memory_bytes: 1 << 20 },
+        resources: Resources {
+            cores: 1,
+            memory_bytes: 1 << 20,
+        },
         wall_ms: 60_000,
-        egress_bytes: 1000,
     }
 }
 
@@ -59,8 +77,12 @@ fn submit(attempt: AttemptKey, reservation: ReservationId) -> Submit {
     }
 }
 
-fn terms(grant: GrantId, generation: u64, limits: GrantLimits) -> Option<Terms> {
-    Some(Terms { grant, generation, limits })
+fn terms(grant: GrantId, generation: u64, limits: Limits) -> Option<Terms> {
+    Some(Terms {
+        grant,
+        generation,
+        limits,
+    })
 }
 
 /// Reserves and submits; the lease's id.
@@ -68,7 +90,10 @@ fn run(ledger: &mut Ledger, attempt: AttemptKey, terms: Option<Terms>) -> LeaseI
     let reserve = reserve(attempt, terms);
     let reservation = reserve.reservation;
     ledger.apply(Command::Reserve(reserve), NOW).unwrap();
-    match ledger.apply(Command::Submit(submit(attempt, reservation)), NOW).unwrap() {
+    match ledger
+        .apply(Command::Submit(submit(attempt, reservation)), NOW)
+        .unwrap()
+    {
         Outcome::Leased { lease } => lease,
         other => panic!("{other:?}"),
     }
@@ -78,14 +103,17 @@ fn run(ledger: &mut Ledger, attempt: AttemptKey, terms: Option<Terms>) -> LeaseI
 fn a_full_offer_says_what_is_short_and_by_how_much() {
     let mut ledger = ledger();
     for _ in 0..2 {
-        ledger.apply(Command::Reserve(reserve(attempt(), None)), NOW).unwrap();
+        ledger
+            .apply(Command::Reserve(reserve(attempt(), None)), NOW)
+            .unwrap();
     }
-    let error = ledger.apply(Command::Reserve(reserve(attempt(), None)), NOW).unwrap_err();
+    let error = ledger
+        .apply(Command::Reserve(reserve(attempt(), None)), NOW)
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::Exhausted);
     assert_eq!(
         error.to_string(),
-        "offer `cpu` is full: 1000 thousandths of a core asked, 2000 of 2000 taken; try again when \
-         others end"
+        "offer `cpu` is full: 1 cores asked, 2 of 2 taken; try again when others end"
     );
 }
 
@@ -93,11 +121,15 @@ fn a_full_offer_says_what_is_short_and_by_how_much() {
 fn an_abandoned_hold_returns_by_itself() {
     let mut ledger = ledger();
     for _ in 0..2 {
-        ledger.apply(Command::Reserve(reserve(attempt(), None)), NOW).unwrap();
+        ledger
+            .apply(Command::Reserve(reserve(attempt(), None)), NOW)
+            .unwrap();
     }
     let later = NOW + Duration::from_secs(10);
     assert_eq!(ledger.taken(later), Taken::default());
-    ledger.apply(Command::Reserve(reserve(attempt(), None)), later).unwrap();
+    ledger
+        .apply(Command::Reserve(reserve(attempt(), None)), later)
+        .unwrap();
 }
 
 #[test]
@@ -105,7 +137,8 @@ fn a_hold_cannot_be_asked_for_longer_than_a_minute() {
     let mut ledger = ledger();
     let mut wish = reserve(attempt(), None);
     wish.hold_for = Duration::from_secs(86_400);
-    let Outcome::Held { expires_at, .. } = ledger.apply(Command::Reserve(wish), NOW).unwrap() else {
+    let Outcome::Held { expires_at, .. } = ledger.apply(Command::Reserve(wish), NOW).unwrap()
+    else {
         panic!("not held");
     };
     assert_eq!(expires_at, NOW + Ledger::LONGEST_HOLD);
@@ -119,11 +152,17 @@ fn the_same_operation_again_gets_the_same_answer_and_another_body_a_conflict() {
     let answer = ledger.apply(Command::Reserve(first.clone()), NOW).unwrap();
     let before = ledger.clone();
 
-    let again = Reserve { reservation: ReservationId::new(), ..first.clone() };
+    let again = Reserve {
+        reservation: ReservationId::new(),
+        ..first.clone()
+    };
     assert_eq!(ledger.apply(Command::Reserve(again), NOW), Ok(answer));
     assert_eq!(ledger, before);
 
-    let other = Reserve { body: Digest::of(b"other"), ..first };
+    let other = Reserve {
+        body: Digest::of(b"other"),
+        ..first
+    };
     let error = ledger.apply(Command::Reserve(other), NOW).unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
 }
@@ -147,14 +186,22 @@ fn an_expired_or_foreign_reservation_cannot_be_submitted() {
 fn a_grant_is_held_to_its_number_of_fragments_at_once() {
     let mut ledger = ledger();
     let grant = GrantId::new();
-    let limits = GrantLimits { fragments: Some(1), ..GrantLimits::default() };
+    let limits = Limits {
+        fragments: 1,
+        ..WIDE
+    };
     run(&mut ledger, attempt(), terms(grant, 1, limits));
     let error = ledger
-        .apply(Command::Reserve(reserve(attempt(), terms(grant, 1, limits))), NOW)
+        .apply(
+            Command::Reserve(reserve(attempt(), terms(grant, 1, limits))),
+            NOW,
+        )
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("grant {grant} allows 1 fragments at once: 1 are used or set aside, 1 more were asked")
+        format!(
+            "grant {grant} allows 1 fragments at once: 1 are used or set aside, 1 more were asked"
+        )
     );
 }
 
@@ -162,7 +209,10 @@ fn a_grant_is_held_to_its_number_of_fragments_at_once() {
 fn many_small_pieces_cannot_exceed_a_total() {
     let mut ledger = ledger();
     let grant = GrantId::new();
-    let limits = GrantLimits { core_ms: Some(150_000), ..GrantLimits::default() };
+    let limits = Limits {
+        core_seconds: 150,
+        ..WIDE
+    };
     let mut used = 0;
     let refused = loop {
         let attempt = attempt();
@@ -171,10 +221,15 @@ fn many_small_pieces_cannot_exceed_a_total() {
         if let Err(error) = ledger.apply(Command::Reserve(wish), NOW) {
             break error;
         }
-        ledger.apply(Command::Submit(submit(attempt, reservation)), NOW).unwrap();
+        ledger
+            .apply(Command::Submit(submit(attempt, reservation)), NOW)
+            .unwrap();
         let lease = *ledger.lease_of(&attempt).unwrap().0;
-        let settle =
-            Settle { lease, state: EndedState::Succeeded, core_ms: 40_000, egress_bytes: 0 };
+        let settle = Settle {
+            lease,
+            state: EndedState::Succeeded,
+            core_ms: 40_000,
+        };
         ledger.apply(Command::Settle(settle), NOW).unwrap();
         used += 40_000;
     };
@@ -195,7 +250,7 @@ fn many_small_pieces_cannot_exceed_a_total() {
 fn a_raised_generation_stops_what_runs_drops_what_is_held_and_refuses_the_old_one() {
     let mut ledger = ledger();
     let grant = GrantId::new();
-    let old = terms(grant, 1, GrantLimits::default());
+    let old = terms(grant, 1, WIDE);
     let lease = run(&mut ledger, attempt(), old.clone());
     let held = attempt();
     let wish = reserve(held, old.clone());
@@ -203,16 +258,43 @@ fn a_raised_generation_stops_what_runs_drops_what_is_held_and_refuses_the_old_on
     ledger.apply(Command::Reserve(wish), NOW).unwrap();
 
     let cause = StopCause::GrantRaised;
-    ledger.apply(Command::Raise { grant, generation: 2, cause }, NOW).unwrap();
+    ledger
+        .apply(
+            Command::Raise {
+                grant,
+                generation: 2,
+                cause,
+            },
+            NOW,
+        )
+        .unwrap();
 
     let state = ledger.lease(&lease).unwrap().job.state;
-    assert_eq!(state, JobState::Stopping { cause, since: NOW, started: None });
+    assert_eq!(
+        state,
+        JobState::Stopping {
+            cause,
+            since: NOW,
+            started: None
+        }
+    );
     let submitted = ledger.apply(Command::Submit(submit(held, reservation)), NOW);
     assert_eq!(submitted, Err(LedgerError::NoReservation { reservation }));
-    let error = ledger.apply(Command::Reserve(reserve(attempt(), old)), NOW).unwrap_err();
-    assert_eq!(error, LedgerError::OldGeneration { grant, presented: 1, current: 2 });
-    let new = terms(grant, 2, GrantLimits::default());
-    ledger.apply(Command::Reserve(reserve(attempt(), new)), NOW).unwrap();
+    let error = ledger
+        .apply(Command::Reserve(reserve(attempt(), old)), NOW)
+        .unwrap_err();
+    assert_eq!(
+        error,
+        LedgerError::OldGeneration {
+            grant,
+            presented: 1,
+            current: 2
+        }
+    );
+    let new = terms(grant, 2, WIDE);
+    ledger
+        .apply(Command::Reserve(reserve(attempt(), new)), NOW)
+        .unwrap();
 }
 
 #[test]
@@ -221,14 +303,24 @@ fn a_stopping_job_keeps_its_capacity_until_nothing_of_it_is_left() {
     let attempt = attempt();
     let lease = run(&mut ledger, attempt, None);
     ledger.apply(Command::Started { lease }, NOW).unwrap();
-    let release = Command::Release { key: key(attempt, "release"), body: Digest::of(b"r") };
+    let release = Command::Release {
+        key: key(attempt, "release"),
+        body: Digest::of(b"r"),
+    };
     assert_eq!(ledger.apply(release, NOW), Ok(Outcome::Released));
     assert_eq!(ledger.taken(NOW).fragments, 1);
 
-    let settle = Settle { lease, state: EndedState::Succeeded, core_ms: 9, egress_bytes: 0 };
+    let settle = Settle {
+        lease,
+        state: EndedState::Succeeded,
+        core_ms: 9,
+    };
     ledger.apply(Command::Settle(settle), NOW).unwrap();
     assert_eq!(ledger.taken(NOW), Taken::default());
-    assert_eq!(ledger.ended()[0].state, EndedState::Stopped(StopCause::Released));
+    assert_eq!(
+        ledger.ended()[0].state,
+        EndedState::Stopped(StopCause::Released)
+    );
     assert_eq!(ledger.ended()[0].started_at, Some(NOW));
 }
 
@@ -236,7 +328,10 @@ fn a_stopping_job_keeps_its_capacity_until_nothing_of_it_is_left() {
 fn a_release_of_what_was_never_here_leaves_no_trace() {
     let mut ledger = ledger();
     let before = ledger.clone();
-    let release = Command::Release { key: key(attempt(), "release"), body: Digest::of(b"r") };
+    let release = Command::Release {
+        key: key(attempt(), "release"),
+        body: Digest::of(b"r"),
+    };
     assert_eq!(ledger.apply(release, NOW), Ok(Outcome::Released));
     assert_eq!(ledger, before);
 }
@@ -245,15 +340,26 @@ fn a_release_of_what_was_never_here_leaves_no_trace() {
 fn an_offer_does_not_shrink_below_what_is_in_use_and_a_withdrawn_one_takes_nothing() {
     let mut ledger = ledger();
     run(&mut ledger, attempt(), None);
-    let capacity = Capacity { millicores: 500, memory_bytes: 1 << 30, fragments: 2 };
+    let capacity = Capacity {
+        cores: 0,
+        memory_bytes: 1 << 30,
+        fragments: 2,
+    };
     let error = ledger.apply(Command::Resize { capacity }, NOW).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "1000 thousandths of a core are in use: the offer cannot shrink to 500 before they end"
+        "1 cores are in use: the offer cannot shrink to 0 before they end"
     );
     ledger.apply(Command::Close { closed: true }, NOW).unwrap();
-    let error = ledger.apply(Command::Reserve(reserve(attempt(), None)), NOW).unwrap_err();
-    assert_eq!(error, LedgerError::Withdrawn { offer: "cpu".parse().unwrap() });
+    let error = ledger
+        .apply(Command::Reserve(reserve(attempt(), None)), NOW)
+        .unwrap_err();
+    assert_eq!(
+        error,
+        LedgerError::Withdrawn {
+            offer: "cpu".parse().unwrap()
+        }
+    );
 }
 
 #[test]
@@ -261,15 +367,34 @@ fn an_account_goes_only_when_nothing_of_its_grant_is_left() {
     let mut ledger = ledger();
     let grant = GrantId::new();
     let attempt = attempt();
-    let lease = run(&mut ledger, attempt, terms(grant, 1, GrantLimits::default()));
+    let lease = run(&mut ledger, attempt, terms(grant, 1, WIDE));
     let forget = || Command::Forget { grant };
-    assert_eq!(ledger.apply(forget(), NOW), Err(LedgerError::GrantInUse { grant }));
+    assert_eq!(
+        ledger.apply(forget(), NOW),
+        Err(LedgerError::GrantInUse { grant })
+    );
 
-    let settle = Settle { lease, state: EndedState::Failed, core_ms: 1, egress_bytes: 0 };
+    let settle = Settle {
+        lease,
+        state: EndedState::Failed,
+        core_ms: 1,
+    };
     ledger.apply(Command::Settle(settle), NOW).unwrap();
     let answers = ledger.answers().map(|(key, _)| key.clone()).collect();
-    ledger.apply(Command::Moved { answers, ended: vec![lease] }, NOW).unwrap();
+    ledger
+        .apply(
+            Command::Moved {
+                answers,
+                ended: vec![lease],
+            },
+            NOW,
+        )
+        .unwrap();
     ledger.apply(forget(), NOW).unwrap();
     assert_eq!(ledger.account(&grant), None);
-    assert!(!serde_json::to_string(&ledger).unwrap().contains(&grant.to_string()));
+    assert!(
+        !serde_json::to_string(&ledger)
+            .unwrap()
+            .contains(&grant.to_string())
+    );
 }

@@ -1,0 +1,377 @@
+//! The life of a grant, as its provider and as its consumer keep it.
+//!
+//! `pending` until a rule or an administrator of the provider decides; `offered` once the provider has signed;
+//! `active` once the consumer has signed too. It ends by its consumer (`ended`), its provider (`denied`,
+//! `revoked`) or the time (`expired`). A revocation raises the generation, so that nothing signed
+//! before opens anything. It knows no keys: signatures are checked before anything comes here.
+
+mod request;
+mod rule;
+
+use jiff::Timestamp;
+use oc_kernel::{Classify, GrantId, Kind, Name, OrgId};
+use oc_trust::{Grant as SignedGrant, Limits, Price, Tool};
+use serde::{Deserialize, Serialize};
+
+pub use request::{Asked, GrantRequest, RequestError};
+pub use rule::{Decision, Rule, RuleError, decide};
+
+/// Where a grant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrantState {
+    /// Waits for the provider.
+    Pending,
+    /// Signed by the provider, waits for the consumer.
+    Offered,
+    /// In force.
+    Active,
+    /// Refused by the provider.
+    Denied,
+    /// Ended by the consumer.
+    Ended,
+    /// Taken back by the provider.
+    Revoked,
+    /// Past its end.
+    Expired,
+}
+
+impl GrantState {
+    /// Its word, as people and programs read it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            GrantState::Pending => "pending",
+            GrantState::Offered => "offered",
+            GrantState::Active => "active",
+            GrantState::Denied => "denied",
+            GrantState::Ended => "ended",
+            GrantState::Revoked => "revoked",
+            GrantState::Expired => "expired",
+        }
+    }
+
+    /// True when nothing can follow.
+    pub const fn over(self) -> bool {
+        matches!(
+            self,
+            GrantState::Denied | GrantState::Ended | GrantState::Revoked | GrantState::Expired
+        )
+    }
+}
+
+impl std::fmt::Display for GrantState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a grant stands where it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Short stable word.
+    pub code: String,
+    /// One sentence for a person.
+    pub text: String,
+    /// Who caused it.
+    pub org: OrgId,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Cause {
+    /// Longest text that is kept, in bytes.
+    pub const LONGEST_TEXT: usize = 1024;
+
+    /// A cause; its text is cut where it is too long.
+    pub fn new(code: &str, text: &str, org: OrgId, at: Timestamp) -> Self {
+        let mut end = text.len().min(Self::LONGEST_TEXT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self {
+            code: code.to_owned(),
+            text: text[..end].to_owned(),
+            org,
+            at,
+        }
+    }
+}
+
+/// What the provider has agreed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// At most what was asked for.
+    pub limits: Limits,
+    /// What use costs.
+    pub price: Price,
+    /// The only tools that may read the data; none means any.
+    pub tools: Option<Vec<Tool>>,
+}
+
+/// A grant as one of its two sides keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its id, made by the provider.
+    pub id: GrantId,
+    /// Who gives.
+    pub provider: OrgId,
+    /// Who uses and pays.
+    pub consumer: OrgId,
+    /// The network both are on.
+    pub network: Name,
+    /// What was asked for.
+    pub request: GrantRequest,
+    /// What was agreed on, once something was.
+    pub agreed: Option<Agreed>,
+    /// Where it stands.
+    pub state: GrantState,
+    /// Raised by a change and by a revocation.
+    pub generation: u64,
+    /// Why it stands there.
+    pub cause: Cause,
+    /// The newest signed form.
+    pub envelope: Option<String>,
+    /// True once what follows from its end was done everywhere: nothing runs, nothing of it is left.
+    pub swept: bool,
+}
+
+/// Why a grant does not change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// Nobody knows it here, or the caller may not.
+    #[error("no grant {0} here")]
+    Unknown(String),
+    /// Its state does not allow it.
+    #[error("grant {id} is {state}: {wanted} is not possible any more ({cause})")]
+    State {
+        /// The grant.
+        id: GrantId,
+        /// Where it stands.
+        state: GrantState,
+        /// What was wanted.
+        wanted: &'static str,
+        /// Why it stands there.
+        cause: String,
+    },
+    /// More than was asked for.
+    #[error("more is to be given than was asked for: {0}")]
+    MoreThanAsked(oc_trust::OverLimit),
+    /// The signed form is of something else.
+    #[error("the signed grant is not the one that was {0}")]
+    Other(&'static str),
+    /// Not in force for this use.
+    #[error("grant {id} {why}")]
+    NotInForce {
+        /// The grant.
+        id: GrantId,
+        /// Why, to follow its id.
+        why: String,
+    },
+}
+
+impl Classify for GrantError {
+    fn kind(&self) -> Kind {
+        match self {
+            GrantError::Unknown(_) => Kind::NotFound,
+            GrantError::State { .. } => Kind::Precondition,
+            GrantError::MoreThanAsked(_) => Kind::Invalid,
+            GrantError::Other(_) => Kind::Conflict,
+            GrantError::NotInForce { .. } => Kind::Forbidden,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            GrantError::NotInForce { .. } => {
+                Some("ask for a new grant with `opencloud grant request`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Grant {
+    fn refuse(&self, wanted: &'static str) -> GrantError {
+        GrantError::State {
+            id: self.id,
+            state: self.state,
+            wanted,
+            cause: self.cause.text.clone(),
+        }
+    }
+
+    /// The provider agrees, and is about to sign [`Grant::statement`].
+    ///
+    /// # Errors
+    /// When it was decided before, or more is given than was asked for.
+    pub fn agree(&mut self, agreed: Agreed) -> Result<(), GrantError> {
+        if self.state != GrantState::Pending {
+            return Err(self.refuse("approving it"));
+        }
+        agreed
+            .limits
+            .within(&self.request.limits)
+            .map_err(GrantError::MoreThanAsked)?;
+        self.agreed = Some(agreed);
+        self.generation = self.generation.max(1);
+        Ok(())
+    }
+
+    /// What both sides sign; none before the provider has agreed.
+    pub fn statement(&self) -> Option<SignedGrant> {
+        let agreed = self.agreed.as_ref()?;
+        Some(SignedGrant {
+            id: self.id,
+            network: self.network.clone(),
+            provider: self.provider,
+            consumer: self.consumer,
+            listings: self.request.listings.iter().map(Asked::granted).collect(),
+            limits: agreed.limits,
+            price: agreed.price,
+            not_before: self.request.not_before_ms,
+            not_after: self.request.not_after_ms,
+            generation: self.generation,
+            tools: agreed.tools.clone(),
+            pseudonyms: oc_trust::Pseudonyms::PerGrant,
+        })
+    }
+
+    /// The provider's signature is there.
+    ///
+    /// # Errors
+    /// When it was decided otherwise meanwhile.
+    pub fn offer(&mut self, envelope: String, cause: Cause) -> Result<(), GrantError> {
+        if self.state == GrantState::Offered {
+            return Ok(());
+        }
+        if self.state != GrantState::Pending || self.agreed.is_none() {
+            return Err(self.refuse("offering it"));
+        }
+        self.state = GrantState::Offered;
+        self.envelope = Some(envelope);
+        self.cause = cause;
+        Ok(())
+    }
+
+    /// Both signatures are there.
+    ///
+    /// # Errors
+    /// When it is not on offer, or `signed` is not what was offered.
+    pub fn accept(
+        &mut self,
+        signed: &SignedGrant,
+        envelope: String,
+        cause: Cause,
+    ) -> Result<(), GrantError> {
+        if self.statement().as_ref() != Some(signed) {
+            return Err(GrantError::Other("offered"));
+        }
+        match self.state {
+            GrantState::Active => Ok(()),
+            GrantState::Offered => {
+                self.state = GrantState::Active;
+                self.envelope = Some(envelope);
+                self.cause = cause;
+                Ok(())
+            }
+            _ => Err(self.refuse("accepting it")),
+        }
+    }
+
+    /// The provider says no to a request.
+    ///
+    /// # Errors
+    /// When it was accepted before: then it can only be revoked.
+    pub fn deny(&mut self, cause: Cause) -> Result<(), GrantError> {
+        match self.state {
+            GrantState::Denied => Ok(()),
+            GrantState::Pending => {
+                self.close(GrantState::Denied, cause);
+                Ok(())
+            }
+            _ => Err(self.refuse("denying it")),
+        }
+    }
+
+    /// The provider takes it back.
+    ///
+    /// # Errors
+    /// When it was never given or is over.
+    pub fn revoke(&mut self, cause: Cause) -> Result<(), GrantError> {
+        match self.state {
+            GrantState::Revoked => Ok(()),
+            GrantState::Offered | GrantState::Active => {
+                self.close(GrantState::Revoked, cause);
+                Ok(())
+            }
+            GrantState::Pending => self.deny(cause),
+            _ => Err(self.refuse("revoking it")),
+        }
+    }
+
+    /// The consumer ends it; one that is over stays as it is.
+    pub fn end(&mut self, cause: Cause) {
+        if !self.state.over() {
+            self.close(GrantState::Ended, cause);
+        }
+    }
+
+    /// Notes that its time has passed; true when that was news.
+    pub fn expire(&mut self, now: Timestamp) -> bool {
+        let due = !self.state.over() && ms(now) >= self.request.not_after_ms;
+        if due {
+            let cause = Cause::new("expired", "its end was reached", self.provider, now);
+            self.close(GrantState::Expired, cause);
+        }
+        due
+    }
+
+    fn close(&mut self, state: GrantState, cause: Cause) {
+        self.state = state;
+        self.generation += 1;
+        self.cause = cause;
+    }
+
+    /// Checks that it is in force for `consumer`, this listing and this time.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn in_force(
+        &self,
+        consumer: &OrgId,
+        listing: &Name,
+        now: Timestamp,
+    ) -> Result<(), GrantError> {
+        // Others' grants do not exist for a caller.
+        if self.consumer != *consumer {
+            return Err(GrantError::Unknown(self.id.to_string()));
+        }
+        let refuse = |why: String| Err(GrantError::NotInForce { id: self.id, why });
+        if self.state != GrantState::Active {
+            return refuse(format!("is {}: {}", self.state, self.cause.text));
+        }
+        let now = ms(now);
+        if now >= self.request.not_after_ms {
+            return refuse("is expired: its end was reached".to_owned());
+        }
+        if now.saturating_add(oc_trust::SKEW_MS) < self.request.not_before_ms {
+            return refuse("has not begun yet".to_owned());
+        }
+        if !self
+            .request
+            .listings
+            .iter()
+            .any(|asked| asked.id == *listing)
+        {
+            return refuse(format!("does not cover listing `{listing}`"));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn ms(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millisecond()).unwrap_or(0)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
