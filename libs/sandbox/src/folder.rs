@@ -106,6 +106,32 @@ impl Folder {
         Ok(file)
     }
 
+    /// Creates a file below the folder, or empties the one that is there, for writing at its end. No link
+    /// is followed on the way.
+    ///
+    /// # Errors
+    /// [`SandboxError::Escapes`] when a part of the path is a link, [`SandboxError::NotAFile`] when it
+    /// names something else, and what the system says.
+    pub fn create_file(&self, path: &Path) -> Result<File, SandboxError> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::TRUNC;
+        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let mode = Mode::from_raw_mode(0o644);
+        let file = rustix::fs::openat2(&self.fd, path, flags, mode, resolve);
+        let file = file.map(File::from).map_err(|errno| match errno {
+            Errno::XDEV | Errno::LOOP => SandboxError::Escapes { path: path.into() },
+            Errno::NXIO | Errno::ISDIR => SandboxError::NotAFile { path: path.into() },
+            errno => io_error("create", &self.path.join(path), errno),
+        })?;
+        let metadata = file
+            .metadata()
+            .map_err(SandboxError::io("read a file's kind"))?;
+        if !metadata.is_file() {
+            return Err(SandboxError::NotAFile { path: path.into() });
+        }
+        Ok(file)
+    }
+
     /// Its size as far as `max_entries`; counting ends there.
     ///
     /// # Errors
@@ -131,12 +157,16 @@ impl Folder {
     }
 
     /// Makes the folder safe to read by path: takes away every link that does not lead to something
-    /// below the folder, every pipe, socket and device, and the set-user-id and set-group-id bits of
-    /// files. Only for a folder in which nothing runs any more.
+    /// below the folder or below one of `readable`, every pipe, socket and device, and the set-user-id
+    /// and set-group-id bits of files. Only for a folder in which nothing runs any more.
     ///
     /// # Errors
     /// [`SandboxError::TooDeep`], and what the system says.
-    pub fn tidy(&self) -> Result<Vec<Removed>, SandboxError> {
+    pub fn tidy(&self, readable: &[PathBuf]) -> Result<Vec<Removed>, SandboxError> {
+        let places = readable.iter().chain([&self.path]);
+        let places: Vec<PathBuf> = places
+            .filter_map(|place| place.canonicalize().ok())
+            .collect();
         let mut removed = Vec::new();
         self.walk(|entry| {
             let target = match entry.kind {
@@ -145,7 +175,7 @@ impl Folder {
                     clear_set_id(&entry)?;
                     return Ok(true);
                 }
-                FileType::Symlink if self.leads_inside(entry.path) => return Ok(true),
+                FileType::Symlink if self.leads_to(entry.path, &places) => return Ok(true),
                 FileType::Symlink => rustix::fs::readlinkat(entry.parent, entry.name, Vec::new())
                     .ok()
                     .map(|target| PathBuf::from(OsStr::from_bytes(target.as_bytes()))),
@@ -165,9 +195,9 @@ impl Folder {
         rustix::fs::fstat(&self.fd).ok().map(|stat| stat.st_dev)
     }
 
-    fn leads_inside(&self, path: &Path) -> bool {
-        self.open_beneath(path, OFlags::PATH | OFlags::CLOEXEC)
-            .is_ok()
+    fn leads_to(&self, path: &Path, places: &[PathBuf]) -> bool {
+        let target = self.path.join(path).canonicalize();
+        target.is_ok_and(|target| places.iter().any(|place| target.starts_with(place)))
     }
 
     fn open_beneath(&self, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
@@ -363,7 +393,7 @@ mod tests {
         nix::unistd::mkfifo(&inside("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         fs::set_permissions(inside("sub/real"), fs::Permissions::from_mode(0o4755)).unwrap();
 
-        let mut removed = folder.tidy().unwrap();
+        let mut removed = folder.tidy(&[]).unwrap();
         removed.sort_by(|a, b| a.path.cmp(&b.path));
         let named = removed.iter().map(|r| r.path.to_str().unwrap());
         assert_eq!(named.collect::<Vec<_>>(), ["dangling", "pipe", "sub/bad"]);
@@ -374,6 +404,40 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn links_to_what_was_readable_stay() {
+        let (outer, folder) = temporary();
+        let secret = outer.path().join("secret");
+        symlink(&secret, folder.path().join("link")).unwrap();
+        symlink(folder.path(), folder.path().join("own")).unwrap();
+        assert_eq!(folder.tidy(std::slice::from_ref(&secret)).unwrap(), []);
+        assert_eq!(folder.tidy(&[]).unwrap().len(), 1);
+        assert!(secret.exists() && folder.path().join("own").exists());
+    }
+
+    #[test]
+    fn a_file_is_not_created_through_a_link() {
+        let (outer, folder) = temporary();
+        let secret = outer.path().join("secret");
+        symlink("../secret", folder.path().join("out")).unwrap();
+        symlink("..", folder.path().join("up")).unwrap();
+        for path in ["out", "up/new", "../new"] {
+            let answer = folder.create_file(Path::new(path));
+            assert!(
+                matches!(answer, Err(SandboxError::Escapes { .. })),
+                "{path}: {answer:?}"
+            );
+        }
+        assert_eq!(fs::read_to_string(secret).unwrap(), "secret");
+        fs::write(folder.path().join("old"), "old").unwrap();
+        let mut file = folder.create_file(Path::new("old")).unwrap();
+        io::Write::write_all(&mut file, b"new").unwrap();
+        assert_eq!(
+            fs::read_to_string(folder.path().join("old")).unwrap(),
+            "new"
+        );
     }
 
     #[test]

@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The runner of one attempt at one fragment: fetches its inputs from the node, runs its tools and its
+//! JavaScript in sandboxes, stores its outputs through the node, and tells what happens.
+//!
+//! It moves data only between its own folder and three routes of its node, which an attempt's macaroon
+//! opens. It knows no grant, no partner, no storage and no credential besides that macaroon, and it
+//! ends when its node does.
+
+mod error;
+mod evaluate;
+mod evaluator;
+mod event;
+mod executor;
+mod job;
+mod node;
+mod publish;
+mod report;
+mod share;
+mod stage;
+mod usage;
+
+pub use error::StepError;
+pub use evaluate::evaluate_all;
+pub use evaluator::SandboxedEvaluator;
+pub use event::{End, Event, Phase, Report, Used};
+pub use job::{Folders, Input, Job, Limits};
+pub use node::{Announcement, Node, Upload, UploadState};
+pub use publish::Outputs;
+pub use report::{LogLines, Reporter, Writer};
+pub use stage::{fetch_inputs, locate_inputs};

@@ -173,7 +173,7 @@ fn what_is_written_lies_in_the_folder_and_what_is_linked_out_is_not_collected() 
             "{answer:?}"
         );
     }
-    let mut removed = folder.tidy().unwrap();
+    let mut removed = folder.tidy(&[]).unwrap();
     removed.sort_by(|a, b| a.path.cmp(&b.path));
     let removed: Vec<_> = removed.iter().map(|r| r.path.to_str().unwrap()).collect();
     assert_eq!(removed, ["bad", "worse"]);

@@ -1,0 +1,271 @@
+//! After the tools: storing the output files and naming them in the output object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oc_kernel::ObjectKey;
+use oc_sandbox::Folder;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::error::StepError;
+use crate::job::Folders;
+use crate::node::{Announcement, Node, UploadState};
+use crate::report::Reporter;
+use crate::stage::Progress;
+
+/// The output files of a fragment, each under the name it is stored by.
+#[derive(Debug)]
+pub struct Outputs {
+    folder: Folder,
+    /// Path below the attempt's folder, and name.
+    files: BTreeMap<PathBuf, ObjectKey>,
+    taken: BTreeSet<ObjectKey>,
+}
+
+impl Outputs {
+    /// Names every file of an output object, and replaces its location by `output:<name>`.
+    ///
+    /// # Errors
+    /// When a file lies outside the attempt's folder.
+    pub fn name(outputs: &mut Map<String, Value>, folders: &Folders) -> Result<Self, StepError> {
+        let mut named = Self {
+            folder: Folder::open(&folders.root)?,
+            files: BTreeMap::new(),
+            taken: BTreeSet::new(),
+        };
+        for (id, value) in outputs {
+            named.walk(value, &segment(id))?;
+        }
+        Ok(named)
+    }
+
+    fn walk(&mut self, value: &mut Value, below: &str) -> Result<(), StepError> {
+        match value {
+            Value::Array(items) => items.iter_mut().try_for_each(|item| self.walk(item, below)),
+            Value::Object(fields) => match fields.get("class").and_then(Value::as_str) {
+                Some("File") => self.file(fields, below),
+                Some("Directory") => self.directory(fields, below),
+                _ => fields
+                    .values_mut()
+                    .try_for_each(|field| self.walk(field, below)),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn directory(&mut self, fields: &mut Map<String, Value>, below: &str) -> Result<(), StepError> {
+        for field in ["location", "path"] {
+            fields.remove(field);
+        }
+        let name = fields
+            .get("basename")
+            .and_then(Value::as_str)
+            .unwrap_or("folder");
+        let below = format!("{below}/{}", segment(name));
+        fields
+            .get_mut("listing")
+            .map_or(Ok(()), |listing| self.walk(listing, &below))
+    }
+
+    fn file(&mut self, fields: &mut Map<String, Value>, below: &str) -> Result<(), StepError> {
+        for field in ["path", "dirname"] {
+            fields.remove(field);
+        }
+        let location = fields
+            .get("location")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let path = oc_cwl::path_of_uri(location)
+            .and_then(|path| Some(path.strip_prefix(self.folder.path()).ok()?.to_owned()))
+            .ok_or_else(|| {
+                StepError::Fragment(format!(
+                    "output `{location}` lies outside the attempt's folder"
+                ))
+            })?;
+        let basename = fields
+            .get("basename")
+            .and_then(Value::as_str)
+            .unwrap_or("file");
+        let name = match self.files.get(&path) {
+            Some(name) => name.clone(),
+            None => self.free_name(below, basename)?,
+        };
+        fields.insert("location".into(), format!("output:{name}").into());
+        self.files.insert(path, name);
+        fields
+            .get_mut("secondaryFiles")
+            .map_or(Ok(()), |secondary| self.walk(secondary, below))
+    }
+
+    /// `<output>/<file>`, or `<output>/<number>/<file>` where that is taken.
+    fn free_name(&mut self, below: &str, basename: &str) -> Result<ObjectKey, StepError> {
+        let last = segment(basename);
+        let first = std::iter::once(format!("{below}/{last}"));
+        let further = (2..).map(|number: u64| format!("{below}/{number}/{last}"));
+        for name in first.chain(further) {
+            let name: ObjectKey = name
+                .parse()
+                .map_err(|error| StepError::Fragment(format!("output `{basename}`: {error}")))?;
+            if self.taken.insert(name.clone()) {
+                return Ok(name);
+            }
+        }
+        unreachable!("there are more numbers than files")
+    }
+
+    /// Stores all files; answers the sum of their bytes.
+    ///
+    /// # Errors
+    /// When they are larger than `limit` together, the node refuses one, or time runs out.
+    pub async fn store(
+        self,
+        node: &Node,
+        reporter: &Reporter,
+        limit: u64,
+    ) -> Result<u64, StepError> {
+        let mut announced = Vec::new();
+        let mut total = 0;
+        for (path, name) in &self.files {
+            let announcement = announcement(self.folder.open_file(path)?, name.clone())?;
+            total += announcement.length;
+            announced.push((path, announcement));
+        }
+        if total > limit {
+            return Err(StepError::OverLimit(format!(
+                "the outputs have {total} bytes and the attempt may store {limit}"
+            )));
+        }
+        let progress = Arc::new(Progress::new(reporter, total));
+        for (path, announcement) in announced {
+            if node.announce(&announcement).await? == UploadState::Stored {
+                progress.add(announcement.length);
+                continue;
+            }
+            let progress = Arc::clone(&progress);
+            let open = || Ok(self.folder.open_file(path)?);
+            node.upload(&announcement, open, move |bytes| progress.add(bytes))
+                .await?;
+        }
+        Ok(total)
+    }
+}
+
+fn announcement(mut file: File, name: ObjectKey) -> Result<Announcement, StepError> {
+    let failed = || StepError::io(format!("read output `{name}`"));
+    let mut digest = Sha256::new();
+    let mut length = 0;
+    let mut piece = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut piece).map_err(failed())? {
+            0 => break,
+            read => {
+                digest.update(&piece[..read]);
+                length += read as u64;
+            }
+        }
+    }
+    Ok(Announcement {
+        length,
+        sha256: hex::encode(digest.finalize()),
+        name,
+    })
+}
+
+/// A text as one segment of an object's key: what may not stand there becomes `_`.
+fn segment(text: &str) -> String {
+    let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let plain: String = text
+        .chars()
+        .map(|c| if keep(c) { c } else { '_' })
+        .take(200)
+        .collect();
+    match Path::new(&plain).file_name() {
+        Some(_) if plain.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') => plain,
+        _ => format!("_{plain}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn named(root: &Path, outputs: Value) -> Result<(Value, Outputs), StepError> {
+        let folders = Folders {
+            root: root.to_owned(),
+            inputs: root.join("inputs"),
+            work: root.join("work"),
+            outputs: root.join("outputs"),
+        };
+        let Value::Object(mut outputs) = outputs else {
+            panic!("an output object is an object")
+        };
+        let files = Outputs::name(&mut outputs, &folders)?;
+        Ok((Value::Object(outputs), files))
+    }
+
+    #[test]
+    fn every_file_gets_a_name_of_its_own_below_its_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let at = |name: &str| oc_cwl::uri_of_path(&root.join(name));
+        let file = |name: &str, base: &str| json!({"class": "File", "location": at(name), "basename": base});
+        let outputs = json!({
+            "pictures": [file("1/a b.tif", "a b.tif"), file("2/a b.tif", "a b.tif")],
+            "again": file("1/a b.tif", "a b.tif"),
+            "folder": {"class": "Directory", "location": at("d"), "basename": "d",
+                       "listing": [file("d/-x", "-x")]},
+            "count": 3,
+        });
+        let (outputs, files) = named(&root, outputs).unwrap();
+        assert_eq!(
+            outputs["pictures"][0]["location"],
+            "output:pictures/a_b.tif"
+        );
+        assert_eq!(
+            outputs["pictures"][1]["location"],
+            "output:pictures/2/a_b.tif"
+        );
+        assert_eq!(outputs["again"]["location"], "output:pictures/a_b.tif");
+        assert_eq!(
+            outputs["folder"]["listing"][0]["location"],
+            "output:folder/d/_-x"
+        );
+        assert_eq!(outputs["folder"].get("location"), None);
+        assert_eq!(outputs["count"], 3);
+        assert_eq!(files.files.len(), 3);
+    }
+
+    #[test]
+    fn a_file_outside_the_attempt_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for location in ["file:///etc/shadow", "http://a/b", ""] {
+            let outputs = json!({"a": {"class": "File", "location": location, "basename": "a"}});
+            assert!(named(&root, outputs).is_err(), "{location}");
+        }
+    }
+
+    #[test]
+    fn any_file_name_becomes_a_valid_segment() {
+        for text in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "é",
+            "-rf",
+            "a b",
+            ".hidden",
+            "A:Gln2Cys",
+        ] {
+            let key = segment(text).parse::<ObjectKey>();
+            assert!(key.is_ok(), "{text:?} became {key:?}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The runner against a node's routes, and its parts in real sandboxes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod fake_node;
+mod transfer;
