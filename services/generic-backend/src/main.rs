@@ -1,0 +1,42 @@
+//! generic-backend as a process of its own.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use oc_generic_backend::{Accounts, LocalAccounts, NAME, Parts, build};
+use oc_kernel::{Clock, SystemClock};
+use oc_service::process::{Composition, Process, run};
+use oc_store::{SqliteOptions, SqliteStore, Store};
+use serde::{Deserialize, Serialize};
+
+/// Settings of the service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// File of the store.
+    store: PathBuf,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            store: PathBuf::from("generic-backend.db"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    run(NAME, compose)
+}
+
+async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
+    let path = process.settings.service.store;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let accounts = Accounts::new(store.clone(), clock.clone());
+    Ok(Composition {
+        app: build(Parts { store, clock }),
+        authenticator: Arc::new(LocalAccounts::new(accounts)),
+    })
+}

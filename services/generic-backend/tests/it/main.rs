@@ -1,0 +1,233 @@
+//! generic-backend through its own edge.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use oc_generic_backend::{Accounts, LocalAccounts, Parts, build};
+use oc_kernel::SystemClock;
+use oc_service::telemetry::Metrics;
+use oc_service::{App, Node};
+use oc_store::{SqliteStore, Store};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+const OWNER: &str = "org-0000000000000000000000000000000000000000000000000000000000000001";
+
+struct Server {
+    router: axum::Router,
+    accounts: Accounts,
+}
+
+async fn app() -> (App, Accounts) {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::temporary().await.unwrap());
+    let clock = Arc::new(SystemClock);
+    let accounts = Accounts::new(store.clone(), clock.clone());
+    (build(Parts { store, clock }), accounts)
+}
+
+impl Server {
+    async fn start() -> Self {
+        let (app, accounts) = app().await;
+        let authenticator = Arc::new(LocalAccounts::new(accounts.clone()));
+        let node = Node::build(vec![app], authenticator, &Metrics::new()).unwrap();
+        Self {
+            router: node.router(),
+            accounts,
+        }
+    }
+
+    async fn user(&self, name: &str, role: &str) -> String {
+        let new = self
+            .accounts
+            .create(name, &[role.to_owned()])
+            .await
+            .unwrap();
+        new.token.expose().to_owned()
+    }
+
+    async fn call(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        if_match: Option<&str>,
+        body: Value,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/backend/v1{path}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        if let Some(revision) = if_match {
+            request = request.header("if-match", revision);
+        }
+        let request = request
+            .body(axum::body::Body::from(body.to_string()))
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn get(&self, token: &str, path: &str) -> (StatusCode, Value) {
+        self.call(token, Method::GET, path, None, Value::Null).await
+    }
+}
+
+#[tokio::test]
+async fn every_route_needs_its_role_and_a_token() {
+    let (app, _) = app().await;
+    let walk = oc_service::access::walk(app).await.unwrap();
+    assert!(walk.requests > 40, "{}", walk.requests);
+    assert_eq!(walk.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_api_is_the_one_that_is_checked_in() {
+    let (app, _) = app().await;
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/openapi/generic-backend.json"
+    );
+    oc_service::openapi::check(&app.openapi, Path::new(file)).unwrap();
+}
+
+#[tokio::test]
+async fn favourites_belong_to_the_user_who_marked_them() {
+    let server = Server::start().await;
+    let (ada, bob) = (
+        server.user("ada", "user").await,
+        server.user("bob", "user").await,
+    );
+    let mark = json!({ "owner": OWNER, "listing_id": "dataset.a", "note": "" });
+    for note in ["", "good one"] {
+        let mark = json!({ "owner": OWNER, "listing_id": "dataset.a", "note": note });
+        let (status, _) = server
+            .call(&ada, Method::POST, "/favorites", None, mark)
+            .await;
+        assert_eq!(status, StatusCode::CREATED);
+    }
+    let (_, list) = server.get(&ada, "/favorites").await;
+    assert_eq!(list["favorites"].as_array().unwrap().len(), 1);
+    assert_eq!(list["favorites"][0]["note"], "good one");
+    assert_eq!(
+        server.get(&bob, "/favorites").await.1["favorites"],
+        json!([])
+    );
+
+    let path = format!("/favorites/{OWNER}/dataset.a");
+    for _ in 0..2 {
+        let (status, _) = server
+            .call(&ada, Method::DELETE, &path, None, Value::Null)
+            .await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    assert_eq!(
+        server.get(&ada, "/favorites").await.1["favorites"],
+        json!([])
+    );
+    let (status, _) = server
+        .call(&ada, Method::POST, "/favorites", None, mark)
+        .await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(
+        server.get(&ada, "/favorites").await.1["favorites"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_favourite_of_nobody_or_with_a_climbing_name_is_refused() {
+    let server = Server::start().await;
+    let ada = server.user("ada", "user").await;
+    for (owner, listing) in [("org-1", "a"), (OWNER, "../a"), (OWNER, "")] {
+        let mark = json!({ "owner": owner, "listing_id": listing });
+        let (status, problem) = server
+            .call(&ada, Method::POST, "/favorites", None, mark)
+            .await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_draft_is_not_written_over_a_revision_that_was_not_seen() {
+    let server = Server::start().await;
+    let ada = server.user("ada", "user").await;
+    let put = |text: &str| json!({ "draft": { "cwl": text } });
+    let (status, first) = server
+        .call(&ada, Method::PUT, "/drafts/a", Some("\"0\""), put("one"))
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let revision = format!("\"{}\"", first["draft"]["revision"]);
+    let (status, _) = server
+        .call(&ada, Method::PUT, "/drafts/a", Some(&revision), put("two"))
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    for seen in [Some(revision.as_str()), Some("\"0\""), None] {
+        let (status, problem) = server
+            .call(&ada, Method::PUT, "/drafts/a", seen, put("lost"))
+            .await;
+        assert_eq!(status, StatusCode::PRECONDITION_FAILED, "{problem}");
+        assert!(
+            problem["advice"]
+                .as_str()
+                .unwrap()
+                .contains("read the draft again")
+        );
+    }
+    assert_eq!(server.get(&ada, "/drafts/a").await.1["draft"]["cwl"], "two");
+    assert_eq!(server.get(&ada, "/drafts").await.1["drafts"][0]["cwl"], "");
+
+    let bob = server.user("bob", "user").await;
+    assert_eq!(server.get(&bob, "/drafts/a").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_token_works_until_its_user_is_removed() {
+    let server = Server::start().await;
+    let admin = server.accounts.first_admin().await.unwrap().unwrap();
+    let admin = admin.token.expose();
+    assert!(server.accounts.first_admin().await.unwrap().is_none());
+
+    let new = json!({ "name": "ada", "roles": ["operator"] });
+    let (status, created) = server
+        .call(admin, Method::POST, "/users", None, new.clone())
+        .await;
+    assert_eq!(status, StatusCode::CREATED);
+    let token = created["token"].as_str().unwrap();
+    assert_eq!(
+        server.get(token, "/me").await.1["user"]["roles"],
+        json!(["operator"])
+    );
+    let (status, _) = server.call(admin, Method::POST, "/users", None, new).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(server.get(token, "/users").await.0, StatusCode::FORBIDDEN);
+
+    let (status, _) = server
+        .call(admin, Method::DELETE, "/users/ada", None, Value::Null)
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(server.get(token, "/me").await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays_and_no_one_becomes_a_service() {
+    let server = Server::start().await;
+    let admin = server.user("root", "admin").await;
+    let (status, problem) = server
+        .call(&admin, Method::DELETE, "/users/root", None, Value::Null)
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    let service = json!({ "name": "eve", "roles": ["service"] });
+    let (status, _) = server
+        .call(&admin, Method::POST, "/users", None, service)
+        .await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+}
