@@ -136,6 +136,12 @@ impl<'p> Graph<'p> {
         Vec::new()
     }
 
+    /// For each step, how many others it waits for and which read its outputs.
+    pub(crate) fn into_waiting(self) -> (Vec<usize>, Vec<BTreeSet<usize>>) {
+        let waiting = self.upstream.iter().map(BTreeSet::len).collect();
+        (waiting, self.downstream)
+    }
+
     /// True where no path leaves the set and comes back: only such sets can run as one fragment.
     pub fn is_convex(&self, steps: &BTreeSet<&str>) -> bool {
         let inside: BTreeSet<usize> = steps.iter().filter_map(|id| self.number(id)).collect();

@@ -9,6 +9,7 @@
 //! of the job.
 
 mod check;
+mod executor;
 mod expression;
 mod finding;
 mod fragment;
@@ -18,9 +19,15 @@ mod limits;
 mod load;
 mod model;
 mod resolve;
+mod run;
+mod run_error;
 mod syntax;
 mod write;
 
+pub use executor::{
+    Bind, Cancellation, End, Executor, ProcessExecutor, Reservation, ToolCommand, ToolOutcome, ToolUsage,
+};
+pub use expression::{EvaluationError, Evaluator, QuickJs, Script, ScriptLimits};
 pub use finding::{Finding, LoadError, Severity};
 pub use fragment::{Crossing, Fragment, FragmentError};
 pub use graph::Graph;
@@ -28,4 +35,6 @@ pub use limits::Limits;
 pub use load::{Document, uri_of_argument};
 pub use model::*;
 pub use resolve::{LocalFiles, ResolveError, Resolver, Sealed, path_of_uri, uri_of_path};
+pub use run::{Engine, Event, Observer, Settings, Silent, parse_inputs, read_inputs};
+pub use run_error::RunError;
 pub use syntax::Mark;

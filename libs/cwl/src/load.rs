@@ -14,6 +14,8 @@ mod steps;
 mod typing;
 
 
+pub(crate) use files::resolve_locations;
+pub(crate) use parameters::expand;
 pub(crate) use reading::nearest;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,109 @@
+//! Commands as plain processes of this machine, with the rights of this one.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use super::{End, Executor, ToolCommand, ToolOutcome, ToolUsage};
+
+/// How often a running command is asked whether it is to end.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Runs commands as children in process groups of their own; no sandbox.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessExecutor {
+    _private: (),
+}
+
+impl ProcessExecutor {
+    /// An executor with the `PATH` of this process.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Executor for ProcessExecutor {
+    fn run(&self, command: &ToolCommand) -> io::Result<ToolOutcome> {
+        let Some((program, arguments)) = command.argv.split_first() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty command line"));
+        };
+        let mut process = Command::new(program);
+        process.args(arguments).env_clear();
+        if let Some(path) = std::env::var_os("PATH") {
+            process.env("PATH", path);
+        }
+        process
+            .envs(&command.environment)
+            .current_dir(&command.work_folder)
+            .stdin(match &command.stdin {
+                Some(path) => Stdio::from(File::open(path)?),
+                None => Stdio::null(),
+            })
+            .stdout(File::create(&command.stdout)?)
+            .stderr(if command.stderr == command.stdout {
+                File::options().append(true).open(&command.stderr)?
+            } else {
+                File::create(&command.stderr)?
+            })
+            .process_group(0);
+        let started = Instant::now();
+        let mut child = process.spawn()?;
+        let end = wait(&mut child, command, started)?;
+        Ok(ToolOutcome {
+            end,
+            usage: ToolUsage {
+                wall: started.elapsed(),
+                ..ToolUsage::default()
+            },
+        })
+    }
+}
+
+fn wait(child: &mut Child, command: &ToolCommand, started: Instant) -> io::Result<End> {
+    let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    let watched = rustix::process::Pid::from_raw(group.as_raw())
+        .ok_or_else(|| io::Error::other("the child has no id"))?;
+    let handle = pidfd_open(watched, PidfdFlags::empty())?;
+    loop {
+        let left = command
+            .time_limit
+            .map(|limit| limit.saturating_sub(started.elapsed()));
+        if left == Some(Duration::ZERO) {
+            end_group(child, group)?;
+            return Ok(End::TimeLimit);
+        }
+        if command.cancellation.is_cancelled() {
+            end_group(child, group)?;
+            return Ok(End::Cancelled);
+        }
+        let pause = left.map_or(GLANCE, |left| left.min(GLANCE));
+        let pause = PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO);
+        let mut watched = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut watched, pause) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+            Ok(_) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let status = child.wait()?;
+    Ok(match (status.code(), status.signal()) {
+        (Some(code), _) => End::Exit(code),
+        (None, Some(signal)) => End::Signal(signal),
+        (None, None) => End::Exit(-1),
+    })
+}
+
+/// Children of the command die with it.
+fn end_group(child: &mut Child, group: Pid) -> io::Result<()> {
+    // The group is gone where the command has just ended by itself.
+    let _ = killpg(group, Signal::SIGKILL);
+    child.wait().map(drop)
+}

@@ -1,0 +1,187 @@
+//! Bringing the outputs of a run to where they are wanted.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::files::{self, Guard, Object, basename, checksum, each_outermost, source, text};
+use super::stage::{copy, make_folder, write_file};
+use crate::{RunError, uri_of_path};
+
+/// Moves what the run made and copies what it was given.
+pub(super) struct Relocation<'r> {
+    folder: &'r Path,
+    scratch: &'r Path,
+    guard: &'r Guard,
+    /// Where things of the scratch folder went.
+    moved: HashMap<PathBuf, PathBuf>,
+    taken: HashMap<PathBuf, PathBuf>,
+}
+
+impl<'r> Relocation<'r> {
+    pub(super) fn new(folder: &'r Path, scratch: &'r Path, guard: &'r Guard) -> Self {
+        Self {
+            folder,
+            scratch,
+            guard,
+            moved: HashMap::new(),
+            taken: HashMap::new(),
+        }
+    }
+
+    /// Brings every file and folder in a value to the folder and completes its object: location, size
+    /// and checksum of files, listing of folders.
+    pub(super) fn value(&mut self, value: &mut Value) -> Result<(), RunError> {
+        let folder = self.folder;
+        each_outermost(value, &mut |object| self.object(object, folder))
+    }
+
+    fn object(&mut self, object: &mut Object, folder: &Path) -> Result<(), RunError> {
+        let original = source(object);
+        let target = self.free_name(folder, basename(object), original.as_deref());
+        let is_file = text(object, "class") == Some("File");
+        match (&original, is_file) {
+            (Some(original), _) => {
+                if self.taken.get(&target) != Some(original) {
+                    self.transfer(original, &target)?;
+                }
+                self.taken.insert(target.clone(), original.clone());
+            }
+            (None, true) => write_file(&target, text(object, "contents").unwrap_or_default())?,
+            (None, false) => {
+                make_folder(&target)?;
+                if let Some(Value::Array(listing)) = object.get_mut("listing") {
+                    for item in listing {
+                        if let Value::Object(child) = item {
+                            self.object(child, &target)?;
+                        }
+                    }
+                }
+            }
+        }
+        self.taken.entry(target.clone()).or_default();
+        describe(object, &target)?;
+        if let Some(Value::Array(secondary)) = object.get_mut("secondaryFiles") {
+            for item in secondary {
+                if let Value::Object(item) = item {
+                    self.object(item, folder)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The name, with a number where this run has used it for something else.
+    fn free_name(&self, folder: &Path, name: &str, original: Option<&Path>) -> PathBuf {
+        let plain = folder.join(name);
+        let (root, extension) = files::split_name(name);
+        let numbered = (2..).map(|number| folder.join(format!("{root}_{number}{extension}")));
+        std::iter::once(plain.clone())
+            .chain(numbered)
+            .find(|path| match self.taken.get(path) {
+                None => true,
+                Some(used_for) => original == Some(used_for.as_path()),
+            })
+            .unwrap_or(plain)
+    }
+
+    fn transfer(&mut self, original: &Path, target: &Path) -> Result<(), RunError> {
+        let fault = |error| RunError::io(format!("cannot write {}", target.display()), error);
+        let from = self.whereabouts(original);
+        if let (Ok(real), Ok(there)) = (from.canonicalize(), target.canonicalize())
+            && real == there
+        {
+            return Ok(());
+        }
+        match target.symlink_metadata() {
+            Ok(found) if found.is_dir() => {
+                return Err(RunError::Output(format!(
+                    "`{}` exists already: choose another folder for the outputs",
+                    target.display()
+                )));
+            }
+            // What an earlier run left is replaced, as a shell's redirection would.
+            Ok(_) => fs::remove_file(target).map_err(fault)?,
+            Err(_) => {}
+        }
+        let ours = from.starts_with(self.scratch) && !has_links(&from);
+        if ours && fs::rename(&from, target).is_ok() {
+            self.moved.insert(from, target.to_owned());
+            return Ok(());
+        }
+        // Another file system, a link, or something that is not ours to move.
+        let guard = if from.starts_with(self.scratch) {
+            &Guard::default()
+        } else {
+            self.guard
+        };
+        copy(&from, target, guard)
+    }
+
+    /// Where a path is now, after some of what lay there was moved.
+    fn whereabouts(&self, path: &Path) -> PathBuf {
+        for ancestor in path.ancestors() {
+            if let Some(now) = self.moved.get(ancestor)
+                && let Ok(below) = path.strip_prefix(ancestor)
+            {
+                return if below.as_os_str().is_empty() {
+                    now.clone()
+                } else {
+                    now.join(below)
+                };
+            }
+        }
+        path.to_owned()
+    }
+}
+
+/// True where a tree holds links: these must become copies.
+fn has_links(path: &Path) -> bool {
+    walkdir::WalkDir::new(path)
+        .into_iter()
+        .any(|entry| entry.map_or(true, |entry| entry.path_is_symlink()))
+}
+
+/// The object of something that lies at its last place.
+fn describe(object: &mut Object, path: &Path) -> Result<(), RunError> {
+    let is_file = text(object, "class") == Some("File");
+    let mut described = Object::new();
+    let class = if is_file { "File" } else { "Directory" };
+    described.insert("class".to_owned(), class.into());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    described.insert("basename".to_owned(), name.into());
+    described.insert("location".to_owned(), uri_of_path(path).into());
+    described.insert("path".to_owned(), path.to_string_lossy().into());
+    if is_file {
+        let fault = |error| RunError::io(format!("cannot read {}", path.display()), error);
+        let size = fs::metadata(path).map_err(fault)?.len();
+        described.insert("size".to_owned(), size.into());
+        described.insert("checksum".to_owned(), checksum(path).map_err(fault)?.into());
+    } else {
+        described.insert("listing".to_owned(), listing(path)?);
+    }
+    for key in ["format", "secondaryFiles"] {
+        if let Some(value) = object.shift_remove(key) {
+            described.insert(key.to_owned(), value);
+        }
+    }
+    *object = described;
+    Ok(())
+}
+
+fn listing(folder: &Path) -> Result<Value, RunError> {
+    let fault = |error| RunError::io(format!("cannot list {}", folder.display()), error);
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(fault)?;
+    paths.sort();
+    let mut items = Vec::with_capacity(paths.len());
+    for path in paths {
+        let mut object = files::object_of(&path)?;
+        describe(&mut object, &path)?;
+        items.push(Value::Object(object));
+    }
+    Ok(Value::Array(items))
+}

@@ -1,0 +1,390 @@
+//! Running one CommandLineTool or ExpressionTool: from its inputs to its outputs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::accept::accept;
+use super::command::{argv, words};
+use super::events::Event;
+use super::files::{self, Object, complete, each_outermost};
+use super::inputs::prepare;
+use super::outputs::Collector;
+use super::resources::{network, reservation, runtime, time_limit};
+use super::scope::Scope;
+use super::shared::{JobFolders, Shared};
+use super::stage::{Stage, make_room};
+use super::workdir;
+use crate::expression::{Context, Scripts};
+use crate::{
+    Body, CommandLineTool, End, Process, RequirementKind, Reservation, RunError, Text, ToolCommand,
+    ToolOutcome, Type,
+};
+
+/// Bytes of the end of standard error that an error carries.
+const LOG_TAIL: u64 = 2_000;
+
+/// Runs a process that is no workflow.
+pub(super) fn run(
+    process: &Process,
+    given: Object,
+    scope: &Scope<'_>,
+    step: &str,
+    shared: &Shared<'_>,
+) -> Result<Object, RunError> {
+    shared.check_cancelled()?;
+    let scripts = shared.scripts(scope);
+    let inputs = prepare(process, given, scope, &scripts, shared)?;
+    match &process.body {
+        Body::Tool(tool) => Job {
+            process,
+            tool,
+            scope,
+            step,
+            shared,
+            scripts: &scripts,
+        }
+        .run(Value::Object(inputs)),
+        Body::Expression(text) => expression(process, text, inputs, scope, &scripts, shared),
+        Body::Operation => Err(RunError::Unsupported(format!(
+            "`{}` is an Operation: it describes work but cannot run",
+            process.id
+        ))),
+        Body::Workflow(_) => Err(RunError::Unsupported(
+            "a workflow where a tool is wanted".to_owned(),
+        )),
+    }
+}
+
+fn expression(
+    process: &Process,
+    text: &Text,
+    inputs: Object,
+    scope: &Scope<'_>,
+    scripts: &Scripts<'_>,
+    shared: &Shared<'_>,
+) -> Result<Object, RunError> {
+    let inputs = Value::Object(inputs);
+    let mut context = Context {
+        scripts,
+        inputs: &inputs,
+        own: &Value::Null,
+        runtime: &Value::Null,
+    };
+    let reserved = reservation(scope, context)?;
+    let none = Path::new("");
+    let runtime = runtime(&reserved, none, none);
+    context.runtime = &runtime;
+    let Value::Object(mut result) = context.evaluate(text)? else {
+        return Err(RunError::Output(format!(
+            "the expression of `{}` must give a map of outputs",
+            process.id
+        )));
+    };
+    let mut outputs = Object::new();
+    for output in &process.outputs {
+        let mut value = result.shift_remove(&output.id).unwrap_or(Value::Null);
+        let fault = |reason| RunError::Output(format!("output `{}`: {reason}", output.id));
+        each_outermost(&mut value, &mut |object| complete(object, &shared.guard))
+            .map_err(|error| fault(error.to_string()))?;
+        accept(&output.type_, &value).map_err(fault)?;
+        outputs.insert(output.id.clone(), value);
+    }
+    Ok(outputs)
+}
+
+/// One CommandLineTool with everything it needs.
+struct Job<'j> {
+    process: &'j Process,
+    tool: &'j CommandLineTool,
+    scope: &'j Scope<'j>,
+    step: &'j str,
+    shared: &'j Shared<'j>,
+    scripts: &'j Scripts<'j>,
+}
+
+impl Job<'_> {
+    fn run(&self, mut inputs: Value) -> Result<Object, RunError> {
+        self.refuse_container()?;
+        let folders = self.shared.job_folders()?;
+        let before = inputs.clone();
+        let reserved = reservation(self.scope, self.context(&before, &Value::Null))?;
+        let mut runtime = runtime(&reserved, &folders.out, &folders.tmp);
+        let mut stage = Stage::new(folders.stage.clone(), &self.shared.guard);
+        stage.inputs(&mut inputs)?;
+        let staged = inputs.clone();
+        let context = self.context(&staged, &runtime);
+        workdir::fill(&folders.out, &mut stage, &mut inputs, self.scope, context, self.shared)?;
+        let context = self.context(&inputs, &runtime);
+        let streams = self.streams(&inputs, context)?;
+        let command = self.command(&folders, &stage, &streams, reserved, context)?;
+        let outcome = self.execute(&command)?;
+        let code = self.judge(&command, &outcome)?;
+        if let Value::Object(runtime) = &mut runtime {
+            runtime.insert("exitCode".to_owned(), code.into());
+        }
+        let fault = |error| RunError::io("cannot read the work folder", error);
+        let collector = Collector {
+            shared: self.shared,
+            context: self.context(&inputs, &runtime),
+            folder: folders.out.canonicalize().map_err(fault)?,
+            originals: stage.originals().map(Path::to_owned).collect(),
+            stdout: streams.stdout.as_deref().unwrap_or_default(),
+            stderr: streams.stderr.as_deref().unwrap_or_default(),
+        };
+        collector.outputs(self.process)
+    }
+
+    fn context<'c>(&'c self, inputs: &'c Value, runtime: &'c Value) -> Context<'c> {
+        Context {
+            scripts: self.scripts,
+            inputs,
+            own: &Value::Null,
+            runtime,
+        }
+    }
+
+    /// A container that is required cannot be had here; one that is a hint is not needed.
+    fn refuse_container(&self) -> Result<(), RunError> {
+        let docker = self.scope.required(|kind| match kind {
+            RequirementKind::Docker(docker) => Some(docker),
+            _ => None,
+        });
+        let Some(docker) = docker else {
+            return Ok(());
+        };
+        let image = docker.pull.as_ref().or(docker.image_id.as_ref());
+        Err(RunError::Unsupported(format!(
+            "`{}` requires the container image `{}`, and there is no container runtime",
+            self.name(),
+            image.map_or("?", String::as_str)
+        )))
+    }
+
+    fn name(&self) -> &str {
+        match self.tool.base_command.first() {
+            Some(program) => program,
+            None => &self.process.id,
+        }
+    }
+
+    fn streams(&self, inputs: &Value, context: Context<'_>) -> Result<Streams, RunError> {
+        let file = |text: &Option<Text>, what: &str| -> Result<Option<String>, RunError> {
+            let Some(text) = text else {
+                return Ok(None);
+            };
+            let name = context.text(text, what)?;
+            if !files::is_inner(&name) {
+                return Err(RunError::Input(format!("{what} `{name}` leaves the work folder")));
+            }
+            Ok(Some(name))
+        };
+        let of_type = |wanted: &Type| {
+            let mut outputs = self.process.outputs.iter();
+            outputs.find(|output| output.type_ == *wanted)
+        };
+        let mut stdout = file(&self.tool.stdout, "stdout")?;
+        if stdout.is_none() {
+            stdout = of_type(&Type::Stdout).map(|output| format!("{}.stdout", output.id));
+        }
+        let mut stderr = file(&self.tool.stderr, "stderr")?;
+        if stderr.is_none() {
+            stderr = of_type(&Type::Stderr).map(|output| format!("{}.stderr", output.id));
+        }
+        let mut stdin = match &self.tool.stdin {
+            Some(text) => match context.evaluate(text)? {
+                Value::String(name) => Some(name),
+                Value::Null => None,
+                other => {
+                    return Err(RunError::Input(format!("stdin must be a path, not {other}")));
+                }
+            },
+            None => None,
+        };
+        let piped = self.process.inputs.iter().find(|input| {
+            let members = input.type_.members();
+            members.contains(&Type::Stdin)
+        });
+        if let (None, Some(input)) = (&stdin, piped) {
+            let path = inputs.get(&input.id).and_then(|file| file.get("path"));
+            stdin = path.and_then(Value::as_str).map(str::to_owned);
+        }
+        Ok(Streams {
+            stdin,
+            stdout,
+            stderr,
+        })
+    }
+
+    fn command(
+        &self,
+        folders: &JobFolders,
+        stage: &Stage<'_>,
+        streams: &Streams,
+        resources: Reservation,
+        context: Context<'_>,
+    ) -> Result<ToolCommand, RunError> {
+        let shell = self
+            .scope
+            .find(|kind| matches!(kind, RequirementKind::ShellCommand).then_some(()))
+            .is_some();
+        let words = words(self.process, self.tool, context)?;
+        let argv = argv(self.tool, words, shell);
+        if argv.first().is_none_or(String::is_empty) {
+            return Err(RunError::Input(format!(
+                "`{}` has an empty command line: give it a baseCommand",
+                self.process.id
+            )));
+        }
+        let stream = |name: &Option<String>, log: &str| match name {
+            Some(name) => files::inside(&folders.out, name),
+            None => folders.log.join(log),
+        };
+        let command = ToolCommand {
+            step: self.step.to_owned(),
+            argv,
+            environment: self.environment(folders, context)?,
+            work_folder: folders.out.clone(),
+            temp_folder: folders.tmp.clone(),
+            binds: stage.binds(),
+            stdin: streams.stdin.as_ref().map(|name| folders.out.join(name)),
+            stdout: stream(&streams.stdout, "stdout"),
+            stderr: stream(&streams.stderr, "stderr"),
+            resources,
+            time_limit: time_limit(self.scope, context)?,
+            network: network(self.scope, context)?,
+            cancellation: self.shared.cancellation.clone(),
+        };
+        for stream in [&command.stdout, &command.stderr] {
+            if stream.starts_with(&folders.out) {
+                make_room(&folders.out, stream)?;
+            }
+        }
+        if let Some(stdin) = &command.stdin {
+            self.check_stdin(stdin, folders, stage)?;
+        }
+        Ok(command)
+    }
+
+    /// Standard input is opened outside any sandbox, so it must be a file of this job.
+    fn check_stdin(
+        &self,
+        stdin: &Path,
+        folders: &JobFolders,
+        stage: &Stage<'_>,
+    ) -> Result<(), RunError> {
+        let real = stdin
+            .canonicalize()
+            .map_err(|error| RunError::Input(format!("stdin `{}`: {error}", stdin.display())))?;
+        let own = [&folders.out, &folders.stage];
+        let own = own.iter().filter_map(|folder| folder.canonicalize().ok());
+        let given = stage.originals().map(Path::to_owned);
+        if own.chain(given).any(|place: PathBuf| real.starts_with(place)) {
+            return Ok(());
+        }
+        let name = stdin.display();
+        Err(RunError::Input(format!("stdin `{name}` is no input of this tool")))
+    }
+
+    /// Section 4.5 "Runtime environment": HOME and TMPDIR, then what is required.
+    fn environment(
+        &self,
+        folders: &JobFolders,
+        context: Context<'_>,
+    ) -> Result<BTreeMap<String, String>, RunError> {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let mut environment = BTreeMap::from([
+            ("HOME".to_owned(), path(&folders.out)),
+            ("TMPDIR".to_owned(), path(&folders.tmp)),
+        ]);
+        let variables = self.scope.find(|kind| match kind {
+            RequirementKind::EnvVar(variables) => Some(variables),
+            _ => None,
+        });
+        for variable in variables.into_iter().flatten() {
+            let value = context.text(&variable.value, "envValue")?;
+            environment.insert(variable.name.clone(), value);
+        }
+        Ok(environment)
+    }
+
+    fn execute(&self, command: &ToolCommand) -> Result<ToolOutcome, RunError> {
+        let shared = self.shared;
+        let cores = shared.gate.take(command.resources.cores, &shared.cancellation);
+        let Some(_cores) = cores else {
+            return Err(RunError::Cancelled);
+        };
+        shared.observer.observe(&Event::ToolStarted { command });
+        let outcome = shared.executor.run(command).map_err(|error| RunError::Start {
+            program: self.program(command),
+            reason: error.to_string(),
+        })?;
+        shared.observer.observe(&Event::ToolEnded {
+            command,
+            outcome: &outcome,
+        });
+        Ok(outcome)
+    }
+
+    fn program(&self, command: &ToolCommand) -> String {
+        command.argv.first().cloned().unwrap_or_default()
+    }
+
+    /// The exit code, where it means success.
+    fn judge(&self, command: &ToolCommand, outcome: &ToolOutcome) -> Result<i32, RunError> {
+        let failed = |reason: String, exit_code, temporary| RunError::Tool {
+            program: self.program(command),
+            reason,
+            exit_code,
+            temporary,
+            log: tail(&command.stderr),
+        };
+        match &outcome.end {
+            End::Exit(code) => {
+                let listed = |codes: &[i64]| codes.contains(&i64::from(*code));
+                if listed(&self.tool.success_codes) {
+                    return Ok(*code);
+                }
+                let temporary = listed(&self.tool.temporary_fail_codes);
+                let permanent = listed(&self.tool.permanent_fail_codes);
+                if *code == 0 && !temporary && !permanent {
+                    return Ok(0);
+                }
+                Err(failed(format!("it left with code {code}"), Some(*code), temporary))
+            }
+            End::Signal(signal) => Err(failed(format!("signal {signal} ended it"), None, false)),
+            End::Limit(limit) => Err(failed(limit.clone(), None, false)),
+            End::TimeLimit => Err(RunError::TimeLimit {
+                program: self.program(command),
+                seconds: command.time_limit.unwrap_or(Duration::ZERO).as_secs(),
+            }),
+            End::Cancelled => Err(RunError::Cancelled),
+        }
+    }
+}
+
+/// Names of the files for the streams, where the document says so.
+struct Streams {
+    stdin: Option<String>,
+    stdout: Option<String>,
+    stderr: Option<String>,
+}
+
+/// The last lines of a log, each on a line of its own.
+fn tail(path: &Path) -> String {
+    use std::io::{Read, Seek, SeekFrom};
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(path)?;
+        let start = file.metadata()?.len().saturating_sub(LOG_TAIL);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.trim_end().lines().rev().take(10).collect();
+    lines.iter().rev().map(|line| format!("\n  {line}")).collect()
+}
