@@ -27,21 +27,21 @@ const GLANCE: Duration = Duration::from_millis(100);
 const PRINTED: u64 = 256 << 20;
 
 /// An [`Executor`] that confines every tool.
-pub struct SandboxedExecutor {
+pub(crate) struct SandboxedExecutor {
     /// The machine's sandbox.
-    pub sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
     /// The attempt's folders: nothing outside them becomes visible.
-    pub folders: Folders,
+    pub(crate) folders: Folders,
     /// The attempt's cores and memory.
-    pub shares: Shares,
+    pub(crate) shares: Shares,
     /// Bytes on disk for all tools together.
-    pub disk_bytes: u64,
+    pub(crate) disk_bytes: u64,
     /// When the attempt's time ends.
-    pub deadline: Instant,
+    pub(crate) deadline: Instant,
     /// Where logs and steps are told.
-    pub reporter: Reporter,
+    pub(crate) reporter: Reporter,
     /// Where usage is added up.
-    pub usage: Arc<UsageSum>,
+    pub(crate) usage: Arc<UsageSum>,
 }
 
 impl Executor for SandboxedExecutor {

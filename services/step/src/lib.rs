@@ -5,6 +5,7 @@
 //! opens. It knows no grant, no partner, no storage and no credential besides that macaroon, and it
 //! ends when its node does.
 
+mod attempt;
 mod error;
 mod evaluate;
 mod evaluator;
@@ -16,8 +17,10 @@ mod publish;
 mod report;
 mod share;
 mod stage;
+mod stop;
 mod usage;
 
+pub use attempt::Attempt;
 pub use error::StepError;
 pub use evaluate::evaluate_all;
 pub use evaluator::SandboxedEvaluator;
@@ -27,3 +30,5 @@ pub use node::{Announcement, Node, Upload, UploadState};
 pub use publish::Outputs;
 pub use report::{LogLines, Reporter, Writer};
 pub use stage::{fetch_inputs, locate_inputs};
+pub use stop::Stop;
+pub use usage::UsageSum;

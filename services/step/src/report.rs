@@ -221,13 +221,13 @@ mod tests {
     }
 
     fn texts(events: &[Event]) -> Vec<&str> {
-        let text = |event: &'_ Event| matches!(event, Event::Log { .. });
-        let logs = events.iter().filter(|event| text(event));
-        logs.map(|event| match event {
-            Event::Log { text, .. } => text.as_str(),
-            _ => "",
-        })
-        .collect()
+        fn text(event: &Event) -> Option<&str> {
+            match event {
+                Event::Log { text, .. } => Some(text),
+                _ => None,
+            }
+        }
+        events.iter().filter_map(text).collect()
     }
 
     #[test]

@@ -8,16 +8,16 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// Cores in thousandths, and bytes of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub(crate) struct Share {
     /// Thousandths of a core.
-    pub millicores: u32,
+    pub(crate) millicores: u32,
     /// Bytes.
-    pub memory: u64,
+    pub(crate) memory: u64,
 }
 
 /// What an attempt has, and how much of it is free.
 #[derive(Debug)]
-pub struct Shares {
+pub(crate) struct Shares {
     all: Share,
     lanes: u32,
     free: Mutex<Share>,
@@ -26,14 +26,14 @@ pub struct Shares {
 
 /// A share in use; dropping it returns it.
 #[derive(Debug)]
-pub struct Taken<'s> {
+pub(crate) struct Taken<'s> {
     shares: &'s Shares,
     share: Share,
 }
 
 impl Shares {
     /// Shares of `all` for at most `lanes` tools at once. A tool alone gets all of it.
-    pub fn new(all: Share, lanes: u32) -> Self {
+    pub(crate) fn new(all: Share, lanes: u32) -> Self {
         Self {
             all,
             lanes: lanes.max(1),
@@ -46,7 +46,7 @@ impl Shares {
     ///
     /// # Errors
     /// When the tool asks for more than there is, with both numbers.
-    pub fn take(
+    pub(crate) fn take(
         &self,
         asked: Share,
         is_wanted: impl Fn() -> bool,
@@ -90,7 +90,7 @@ impl Shares {
 
 impl Taken<'_> {
     /// How much it is.
-    pub fn share(&self) -> Share {
+    pub(crate) fn share(&self) -> Share {
         self.share
     }
 }

@@ -1,11 +1,14 @@
 //! The three routes of a node over real sockets, with the faults that a test asks for.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -20,10 +23,8 @@ pub(crate) struct Shelf {
     pub(crate) inputs: BTreeMap<String, Vec<u8>>,
     pub(crate) announced: BTreeMap<String, Announcement>,
     pub(crate) stored: BTreeMap<String, Vec<u8>>,
-    /// `Range` headers as they came, empty where there was none.
-    pub(crate) ranges: Vec<String>,
-    /// Cut the connection after so many bytes of an input, so many times.
-    pub(crate) cut: Option<(usize, u32)>,
+    /// How often an input was asked for.
+    pub(crate) asked: u32,
     /// Answer "unavailable" so many times.
     pub(crate) unavailable: u32,
     /// Store the bytes of an output and lose the answer, so many times.
@@ -88,45 +89,17 @@ fn problem(status: StatusCode, detail: &str) -> Response {
         .into_response()
 }
 
-async fn input(
-    State(node): State<FakeNode>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+async fn input(State(node): State<FakeNode>, Path(name): Path<String>) -> Response {
     let mut shelf = node.shelf();
-    let range = headers
-        .get(header::RANGE)
-        .map_or("", |range| range.to_str().unwrap());
-    let from = range
-        .strip_prefix("bytes=")
-        .and_then(|rest| rest.strip_suffix('-'));
-    let from: usize = from.map_or(0, |from| from.parse().unwrap());
-    shelf.ranges.push(range.to_owned());
+    shelf.asked += 1;
     if shelf.unavailable > 0 {
         shelf.unavailable -= 1;
         return problem(StatusCode::SERVICE_UNAVAILABLE, "later");
     }
-    let Some(bytes) = shelf.inputs.get(&name).cloned() else {
-        return problem(StatusCode::NOT_FOUND, "no such input");
-    };
-    let rest = Bytes::from(bytes).slice(from..);
-    let status = if from > 0 {
-        StatusCode::PARTIAL_CONTENT
-    } else {
-        StatusCode::OK
-    };
-    let promised = rest.len();
-    let sent = match &mut shelf.cut {
-        Some((after, times)) if *times > 0 => {
-            *times -= 1;
-            rest.slice(..(*after).min(promised))
-        }
-        _ => rest,
-    };
-    // Less than its header promises: the connection is closed behind it.
-    let pieces = futures::stream::iter([Ok::<_, std::io::Error>(sent)]);
-    let length = [(header::CONTENT_LENGTH, promised)];
-    (status, length, Body::from_stream(pieces)).into_response()
+    match shelf.inputs.get(&name) {
+        Some(bytes) => bytes.clone().into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no such input"),
+    }
 }
 
 async fn announce(
@@ -159,4 +132,44 @@ async fn upload(State(node): State<FakeNode>, Path(name): Path<String>, bytes: B
     }
     let state = UploadState::Stored;
     Json(Upload { state }).into_response()
+}
+
+/// Serves one input over connections that each break after `piece` bytes, until all of it went out.
+/// Answers the address and, in the end, the `Range` headers that came.
+pub(crate) fn serve_in_pieces(bytes: Vec<u8>, piece: usize) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/a", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        let mut ranges = Vec::new();
+        loop {
+            let (mut connection, _) = listener.accept().unwrap();
+            let head = BufReader::new(connection.try_clone().unwrap()).lines();
+            let head: Vec<String> = head
+                .map(Result::unwrap)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            let range = head
+                .iter()
+                .find_map(|line| line.strip_prefix("range: bytes="));
+            let from: usize = range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
+            let status = if from > 0 {
+                "206 Partial Content"
+            } else {
+                "200 OK"
+            };
+            let rest = &bytes[from..];
+            let length = rest.len();
+            write!(
+                connection,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n"
+            )
+            .unwrap();
+            connection.write_all(&rest[..piece.min(length)]).unwrap();
+            ranges.push(range.unwrap_or_default().to_owned());
+            if length <= piece {
+                return ranges;
+            }
+        }
+    });
+    (address, serving)
 }
