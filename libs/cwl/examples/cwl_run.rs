@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use oc_cwl::{Cancellation, Document, Engine, Limits, RunError, Settings, read_inputs};
+use oc_cwl::{Cancellation, Document, Engine, Limits, RunError, Settings, read_inputs, to_decimal_json};
 use serde_json::{Map, Value};
 
 fn main() -> ExitCode {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     };
     match run(document, files.get(1), &folder) {
         Ok(outputs) => {
-            println!("{:#}", Value::Object(outputs));
+            println!("{}", to_decimal_json(&Value::Object(outputs)));
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -9,6 +9,7 @@
 //! of the job.
 
 mod check;
+mod decimal;
 mod executor;
 mod expression;
 mod finding;
@@ -24,6 +25,7 @@ mod run_error;
 mod syntax;
 mod write;
 
+pub use decimal::to_decimal_json;
 pub use executor::{
     Bind, Cancellation, End, Executor, ProcessExecutor, Reservation, ToolCommand, ToolOutcome, ToolUsage,
 };

@@ -7,10 +7,13 @@ mod yaml;
 pub use node::Mark;
 pub(crate) use node::{Data, Entry, Map, Node};
 
+use serde_json::Value;
+
 use crate::Limits;
 
 /// Where and why a text is neither YAML nor JSON, or is larger than allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} at line {line}, column {column}")]
 pub(crate) struct SyntaxError {
     pub(crate) line: u32,
     pub(crate) column: u32,
@@ -52,4 +55,12 @@ pub(crate) fn parse(text: &str, file: u16, limits: &Limits) -> Result<Node, Synt
         }
     }
     yaml::parse(text, file, limits)
+}
+
+/// Reads JSON that a tool or a script made, with every number as exact as a float can be.
+pub(crate) fn parse_json(text: &str, limits: &Limits) -> Result<Value, SyntaxError> {
+    match json::parse(text, 0, limits) {
+        Ok(node) => Ok(node.to_value()),
+        Err(json::Failure::Limit(error) | json::Failure::NotJson(error)) => Err(error),
+    }
 }

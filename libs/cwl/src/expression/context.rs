@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{Evaluator, ParameterReference, Piece, Root, Script, excerpt, is_dynamic, scan};
+use crate::decimal::decimal;
 use crate::{RunError, Text};
 
 /// What evaluates scripts, where the document allows them.
@@ -154,6 +155,7 @@ fn write_dump(value: &Value, text: &mut String) {
             }
             text.push('}');
         }
+        Value::Number(number) => text.push_str(&decimal(number)),
         scalar => {
             let _ = write!(text, "{scalar}");
         }

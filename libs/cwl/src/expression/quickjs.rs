@@ -9,6 +9,8 @@ use rquickjs::{CatchResultExt, CaughtError, Ctx, Function, Runtime, String as Js
 use serde_json::Value;
 
 use super::{EvaluationError, Evaluator, Script};
+use crate::Limits;
+use crate::syntax::parse_json;
 
 /// What one evaluation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,16 @@ impl Default for ScriptLimits {
         }
     }
 }
+
+/// What a result may be, besides what the heap allows.
+const RESULT_LIMITS: Limits = Limits {
+    bytes: usize::MAX,
+    depth: 200,
+    nodes: usize::MAX,
+    files: 0,
+    total_bytes: usize::MAX,
+    steps: 0,
+};
 
 /// An [`Evaluator`] in this process. Each thread that evaluates keeps one interpreter; each evaluation
 /// gets a context of its own.
@@ -75,9 +87,8 @@ impl Evaluator for QuickJs {
         let result = context.with(|context| run(&context, script));
         drop(context);
         match result {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| {
-                EvaluationError::Script(format!("the result is no JSON: {error}"))
-            }),
+            Ok(text) => parse_json(&text, &RESULT_LIMITS)
+                .map_err(|error| EvaluationError::Limit(format!("its result: {error}"))),
             Err(failure) => {
                 // A script that filled the heap or was cut off leaves no interpreter to build upon.
                 RUNTIME.with_borrow_mut(|slot| *slot = None);

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::accept::accept;
+use super::accept::accept_output;
 use super::files::{self, Class, Object, class, complete, each_outermost, inside, object_of};
 use super::globs;
 use super::secondary;
 use super::shared::Shared;
 use crate::expression::Context;
+use crate::syntax::parse_json;
 use crate::{
-    Field, Output, OutputBinding, Process, RecordType, RunError, SecondaryFile, Text, Type,
+    Field, Limits, Output, OutputBinding, Process, RecordType, RunError, SecondaryFile, Text, Type,
     path_of_uri, uri_of_path,
 };
 
@@ -94,7 +95,15 @@ impl Collector<'_> {
             return Err(fault(format!("it has {size} bytes")));
         }
         let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|error| fault(error.to_string()))
+        let limits = Limits {
+            nodes: usize::MAX,
+            ..Limits::default()
+        };
+        match parse_json(&text, &limits) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(_) => Err(fault("it must hold a map".to_owned())),
+            Err(error) => Err(fault(error.to_string())),
+        }
     }
 
     fn value(&self, wanted: &Wanted<'_>) -> Result<Value, RunError> {
@@ -198,7 +207,9 @@ impl Collector<'_> {
                 let name = named.file_name().unwrap_or_default().to_string_lossy();
                 object.insert("basename".to_owned(), name.into());
             }
-            object.insert("location".to_owned(), uri_of_path(&real).into());
+            // A link in the work folder keeps its place until all is found: its companions lie there.
+            let place = if named.starts_with(&self.folder) { &named } else { &real };
+            object.insert("location".to_owned(), uri_of_path(place).into());
         }
         for key in ["secondaryFiles", "listing"] {
             if let Some(items) = object.get_mut(key) {
@@ -252,7 +263,23 @@ impl Collector<'_> {
             }
             Ok(())
         })?;
-        accept(wanted.type_, value).map_err(RunError::Output)
+        follow_links(value);
+        accept_output(wanted.type_, value).map_err(RunError::Output)
+    }
+}
+
+/// Replaces the locations of links by where they lead, at any depth.
+fn follow_links(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(follow_links),
+        Value::Object(object) => {
+            if let Some(Ok(real)) = files::source(object).map(|path| path.canonicalize()) {
+                object.insert("location".to_owned(), uri_of_path(&real).into());
+                object.insert("path".to_owned(), real.to_string_lossy().into());
+            }
+            object.values_mut().for_each(follow_links);
+        }
+        _ => {}
     }
 }
 

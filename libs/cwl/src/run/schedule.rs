@@ -10,7 +10,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use super::accept::accept;
+use super::accept::accept_output;
 use super::events::Event;
 use super::files::Object;
 use super::inputs::prepare;
@@ -430,7 +430,7 @@ impl<'d> Scheduler<'d, '_> {
             .map_err(fault)?;
         for output in &frame.process.outputs {
             let value = outputs.get(&output.id).unwrap_or(&Value::Null);
-            accept(&output.type_, value)
+            accept_output(&output.type_, value)
                 .map_err(|reason| fault(format!("output `{}`: {reason}", output.id)))?;
         }
         self.deliver(frame.parent, outputs)

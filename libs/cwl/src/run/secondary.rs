@@ -83,7 +83,7 @@ fn is_required(
         Required::Fixed(required) => Ok(*required),
         Required::Expression(text) => match context.evaluate(text)? {
             Value::Bool(required) => Ok(required),
-            Value::Null => Ok(by_default),
+            Value::Null => Ok(false),
             other => Err(RunError::Input(format!(
                 "`required` of a secondary file must be true or false, not {other}"
             ))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::accept::accept;
+use super::accept::accept_output;
 use super::command::{argv, words};
 use super::events::Event;
 use super::files::{self, Object, complete, each_outermost};
@@ -38,15 +38,18 @@ pub(super) fn run(
     let scripts = shared.scripts(scope);
     let inputs = prepare(process, given, scope, &scripts, shared)?;
     match &process.body {
-        Body::Tool(tool) => Job {
-            process,
-            tool,
-            scope,
-            step,
-            shared,
-            scripts: &scripts,
+        Body::Tool(tool) => {
+            refuse_container(process, tool, scope)?;
+            let job = Job {
+                process,
+                tool,
+                scope,
+                step,
+                shared,
+                scripts: &scripts,
+            };
+            job.run(Value::Object(inputs))
         }
-        .run(Value::Object(inputs)),
         Body::Expression(text) => expression(process, text, inputs, scope, &scripts, shared),
         Body::Operation => Err(RunError::Unsupported(format!(
             "`{}` is an Operation: it describes work but cannot run",
@@ -56,6 +59,31 @@ pub(super) fn run(
             "a workflow where a tool is wanted".to_owned(),
         )),
     }
+}
+
+/// A container that is required cannot be had here; one that is a hint is not needed.
+fn refuse_container(
+    process: &Process,
+    tool: &CommandLineTool,
+    scope: &Scope<'_>,
+) -> Result<(), RunError> {
+    let docker = scope.required(|kind| match kind {
+        RequirementKind::Docker(docker) => Some(docker),
+        _ => None,
+    });
+    let Some(docker) = docker else {
+        return Ok(());
+    };
+    let image = docker.pull.as_ref().or(docker.image_id.as_ref());
+    let what = match tool.base_command.first() {
+        Some(program) => program,
+        None if process.id.is_empty() => "the tool",
+        None => &process.id,
+    };
+    Err(RunError::Unsupported(format!(
+        "`{what}` requires the container image `{}`, and there is no container runtime",
+        image.map_or("?", String::as_str)
+    )))
 }
 
 fn expression(
@@ -89,7 +117,7 @@ fn expression(
         let fault = |reason| RunError::Output(format!("output `{}`: {reason}", output.id));
         each_outermost(&mut value, &mut |object| complete(object, &shared.guard))
             .map_err(|error| fault(error.to_string()))?;
-        accept(&output.type_, &value).map_err(fault)?;
+        accept_output(&output.type_, &value).map_err(fault)?;
         outputs.insert(output.id.clone(), value);
     }
     Ok(outputs)
@@ -107,7 +135,6 @@ struct Job<'j> {
 
 impl Job<'_> {
     fn run(&self, mut inputs: Value) -> Result<Object, RunError> {
-        self.refuse_container()?;
         let folders = self.shared.job_folders()?;
         let before = inputs.clone();
         let reserved = reservation(self.scope, self.context(&before, &Value::Null))?;
@@ -143,30 +170,6 @@ impl Job<'_> {
             inputs,
             own: &Value::Null,
             runtime,
-        }
-    }
-
-    /// A container that is required cannot be had here; one that is a hint is not needed.
-    fn refuse_container(&self) -> Result<(), RunError> {
-        let docker = self.scope.required(|kind| match kind {
-            RequirementKind::Docker(docker) => Some(docker),
-            _ => None,
-        });
-        let Some(docker) = docker else {
-            return Ok(());
-        };
-        let image = docker.pull.as_ref().or(docker.image_id.as_ref());
-        Err(RunError::Unsupported(format!(
-            "`{}` requires the container image `{}`, and there is no container runtime",
-            self.name(),
-            image.map_or("?", String::as_str)
-        )))
-    }
-
-    fn name(&self) -> &str {
-        match self.tool.base_command.first() {
-            Some(program) => program,
-            None => &self.process.id,
         }
     }
 
