@@ -74,10 +74,11 @@ impl Meter {
                 .add(first)
                 .map_err(SandboxError::io("put the sandbox into its control group"));
         }
-        // A little more than the sum allowed, so that the watch below meets it and can name it.
-        set(Resource::Data, self.limits.memory.saturating_mul(5) / 4)?;
-        // Counted per user and namespace. The kernel exempts the real root; there the watch alone holds.
-        set(Resource::Nproc, u64::from(self.limits.processes) + 1)?;
+        // The watch below ends and names what goes over the limits of memory and processes. These two
+        // only bound how far it can get between two looks; the kernel exempts the real root from the
+        // second.
+        set(Resource::Data, self.limits.memory.saturating_mul(4))?;
+        set(Resource::Nproc, u64::from(self.limits.processes) + 1024)?;
         set(Resource::Cpu, self.limits.cpu_time.as_secs() + 1)?;
         self.bind_to_cores(pid)
     }
