@@ -1,0 +1,30 @@
+//! What an operator may set.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The settings of accounting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where its documents lie when it runs as a process of its own.
+    pub store: PathBuf,
+    /// Where its usage records lie when it runs as a process of its own.
+    pub ledger: PathBuf,
+    /// The currency in which our own work is listed, at no charge.
+    pub currency: String,
+    /// How often unsettled books are settled, in seconds.
+    pub settle_seconds: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            store: PathBuf::from("data/accounting.db"),
+            ledger: PathBuf::from("data/usage.db"),
+            currency: "EUR".to_owned(),
+            settle_seconds: 10,
+        }
+    }
+}
