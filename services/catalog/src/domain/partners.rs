@@ -1,0 +1,482 @@
+//! Partners' listings: taken over from their owners after every signature was checked, kept across restarts,
+//! dropped when their owner is gone.
+
+mod accept;
+mod document;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use oc_kernel::{Clock, Name, OrgId};
+use oc_proto::discovery::v1::PeerState;
+use oc_store::{Documents, Expect, Query, Store};
+use oc_trust::{Digest, Head, Version};
+use tokio::sync::Mutex;
+
+pub(crate) use self::accept::Held;
+use self::document::{LISTINGS, OWNERS, OwnerDocument, PartnerListing};
+use super::index::Change;
+use super::{CatalogError, Entry, Index, Key, Life};
+use crate::ports::{Federation, Peer};
+
+/// Answers that are read for one pull; a partner that has still more is read on at the next one.
+const MOST_PAGES: usize = 1000;
+/// Documents written at once: the store commits them in one group.
+const WRITES_AT_ONCE: usize = 64;
+/// A partner that was heard of is noted in the store this often, in ms.
+const NOTE_EVERY_MS: u64 = 60_000;
+
+/// Partners' listings.
+pub(crate) struct Partners {
+    federation: Arc<dyn Federation>,
+    listings: Documents<PartnerListing>,
+    owners: Documents<OwnerDocument>,
+    index: Arc<Index>,
+    clock: Arc<dyn Clock>,
+    /// Most listings taken from one partner.
+    limit: usize,
+    state: Mutex<BTreeMap<OrgId, Owner>>,
+}
+
+/// What one look at discovery says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Partners that can be reached now.
+    pub(crate) connected: BTreeSet<OrgId>,
+}
+
+struct Owner {
+    name: Arc<str>,
+    networks: BTreeSet<Name>,
+    life: Arc<Life>,
+    cursor: String,
+    noted_ms: u64,
+    listings: BTreeMap<Name, Held>,
+    /// The newest head that was gossiped.
+    head: Option<Head>,
+    /// The version of the head that our copy was found equal to.
+    complete: Option<Version>,
+}
+
+impl Owner {
+    fn new(name: &str, life: Arc<Life>) -> Self {
+        Self {
+            name: name.into(),
+            networks: BTreeSet::new(),
+            life,
+            cursor: String::new(),
+            noted_ms: 0,
+            listings: BTreeMap::new(),
+            head: None,
+            complete: None,
+        }
+    }
+
+    /// The statements of a network that every member may see.
+    fn digests(&self, network: &Name) -> BTreeMap<Name, Digest> {
+        let public = self
+            .listings
+            .iter()
+            .filter(|(_, held)| held.members && held.network == *network);
+        public.map(|(id, held)| (id.clone(), held.digest)).collect()
+    }
+
+    fn agrees_with(&self, head: &Head) -> bool {
+        let digests = self.digests(&head.network);
+        digests.len() as u64 == head.count && oc_trust::listings_digest(&digests) == head.digest
+    }
+}
+
+impl Partners {
+    /// The listings in `store`, stale until their owners are heard of again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn load(
+        store: Arc<dyn Store>,
+        federation: Arc<dyn Federation>,
+        index: Arc<Index>,
+        clock: Arc<dyn Clock>,
+        limit: usize,
+    ) -> Result<Self, CatalogError> {
+        let partners = Self {
+            federation,
+            listings: Documents::new(Arc::clone(&store), &LISTINGS, 1),
+            owners: Documents::new(store, &OWNERS, 1),
+            index,
+            clock,
+            limit,
+            state: Mutex::default(),
+        };
+        let mut state = BTreeMap::new();
+        for found in partners.owners.all(&Query::all()).await? {
+            let document = found.value;
+            let life = Life::new(document.heard_ms, false);
+            let mut owner = Owner::new(&document.name, life);
+            owner.networks = document.networks;
+            owner.cursor = document.cursor;
+            state.insert(document.org, owner);
+        }
+        let mut changes = Vec::new();
+        for found in partners.listings.all(&Query::all()).await? {
+            let Some((org, id, held, offer)) = accept::stored(&found.value.envelope.0) else {
+                tracing::warn!(
+                    key = found.key,
+                    "a stored listing cannot be read, it is fetched again"
+                );
+                continue;
+            };
+            let Some(owner) = state.get_mut(&org) else {
+                continue;
+            };
+            changes.push(Change::Put(Arc::new(Entry {
+                key: Key {
+                    owner: org,
+                    id: id.clone(),
+                },
+                owner_name: Arc::clone(&owner.name),
+                own: false,
+                offer,
+                version: held.version,
+                life: Arc::clone(&owner.life),
+            })));
+            owner.listings.insert(id, held);
+        }
+        partners.index.apply(changes).await?;
+        *partners.state.lock().await = state;
+        Ok(partners)
+    }
+
+    /// Takes over what discovery says of peers and of the networks we are in. What was offered on a network
+    /// that we left, and by whom we block, vanishes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn look_around(
+        &self,
+        peers: &[Peer],
+        networks: &BTreeSet<Name>,
+    ) -> Result<Seen, CatalogError> {
+        let mut seen = Seen::default();
+        let mut state = self.state.lock().await;
+        let blocked: BTreeSet<OrgId> = peers
+            .iter()
+            .filter(|p| p.state == PeerState::Blocked)
+            .map(|p| p.org)
+            .collect();
+        let mut by_org: BTreeMap<OrgId, Vec<&Peer>> = BTreeMap::new();
+        let shared = |peer: &&Peer| peer.network.as_ref().is_some_and(|n| networks.contains(n));
+        for peer in peers.iter().filter(shared) {
+            by_org.entry(peer.org).or_default().push(peer);
+        }
+        for org in state.keys().copied().collect::<Vec<_>>() {
+            let left = state
+                .get(&org)
+                .is_some_and(|o| o.networks.is_disjoint(networks));
+            if blocked.contains(&org) || (left && !by_org.contains_key(&org)) {
+                self.forget(&mut state, &org).await?;
+            } else if !by_org.contains_key(&org)
+                && let Some(owner) = state.get(&org)
+            {
+                owner.life.lost();
+            }
+        }
+        for (org, peers) in by_org.into_iter().filter(|(org, _)| !blocked.contains(org)) {
+            let connected = peers.iter().any(|peer| peer.state == PeerState::Connected);
+            self.meet(&mut state, org, &peers).await?;
+            if connected {
+                seen.connected.insert(org);
+            } else if let Some(owner) = state.get(&org) {
+                owner.life.lost();
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Fetches what changed at a partner, and checks that the copy is complete.
+    ///
+    /// # Errors
+    /// When the partner does not answer, or the store fails.
+    pub(crate) async fn pull(&self, org: OrgId) -> Result<(), CatalogError> {
+        self.pull_deltas(org).await?;
+        if !self.is_doubtful(&org).await {
+            return Ok(());
+        }
+        // The head may be older than what was just fetched, so a newer one decides.
+        let head = self.federation.head(org).await?;
+        self.note_head(org, &head).await?;
+        if !self.is_doubtful(&org).await {
+            return Ok(());
+        }
+        tracing::warn!(%org, "our copy of its listings does not agree with its head: fetching all");
+        if let Some(owner) = self.state.lock().await.get_mut(&org) {
+            owner.cursor.clear();
+        }
+        self.pull_deltas(org).await?;
+        let mut state = self.state.lock().await;
+        if let Some(owner) = state.get_mut(&org) {
+            // Once is enough for one head: a partner that signs a wrong one must not keep us busy.
+            owner.complete = owner.head.as_ref().map(|head| head.revision);
+        }
+        Ok(())
+    }
+
+    /// Notes a head that was gossiped; true when it tells of something we do not have.
+    ///
+    /// # Errors
+    /// When its keys cannot be had.
+    pub(crate) async fn note_head(&self, org: OrgId, bytes: &[u8]) -> Result<bool, CatalogError> {
+        let networks = match self.state.lock().await.get(&org) {
+            Some(owner) => owner.networks.clone(),
+            // Not met yet: it is pulled from as soon as it is.
+            None => return Ok(false),
+        };
+        let Some(head) = self.open_head(org, bytes, &networks).await? else {
+            return Ok(false);
+        };
+        let mut state = self.state.lock().await;
+        let Some(owner) = state.get_mut(&org) else {
+            return Ok(false);
+        };
+        let newer = owner
+            .head
+            .as_ref()
+            .is_none_or(|known| known.revision < head.revision);
+        if newer {
+            owner.head = Some(head);
+        }
+        Ok(newer)
+    }
+
+    /// Drops what its owner did not confirm for so long, or whose signature ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn expire(&self) -> Result<(), CatalogError> {
+        let mut state = self.state.lock().await;
+        let now_ms = self.clock.now_ms();
+        for (org, owner) in &mut *state {
+            let gone = owner.listings.iter().filter(|(_, held)| {
+                now_ms > held.not_after_ms
+                    || now_ms > owner.life.heard_ms() + 3 * u64::from(held.ttl) * 1000
+            });
+            let gone: Vec<Name> = gone.map(|(id, _)| id.clone()).collect();
+            if gone.is_empty() {
+                continue;
+            }
+            tracing::info!(%org, listings = gone.len(), "dropped: their owner is gone");
+            self.drop_listings(*org, owner, gone).await?;
+            // When it comes back, what was dropped is fetched again.
+            owner.cursor.clear();
+            self.note_owner(*org, owner).await?;
+        }
+        Ok(())
+    }
+
+    /// How long a partner may be left alone: a third of its shortest time to live, at most `longest`.
+    pub(crate) async fn patience(&self, org: &OrgId, longest: Duration) -> Duration {
+        let state = self.state.lock().await;
+        let shortest = state.get(org).and_then(|owner| {
+            let ttls = owner.listings.values().map(|held| held.ttl);
+            ttls.min()
+        });
+        match shortest {
+            Some(ttl) => (Duration::from_secs(u64::from(ttl)) / 3).min(longest),
+            None => longest,
+        }
+    }
+
+    /// A listing as its owner signed it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn envelope(&self, key: &Key) -> Result<Option<Vec<u8>>, CatalogError> {
+        let found = self.listings.get(&document::key(key)).await?;
+        Ok(found.map(|found| found.value.envelope.0))
+    }
+
+    /// A known organisation, or a new one; a new name changes what is shown of its listings.
+    async fn meet(
+        &self,
+        state: &mut BTreeMap<OrgId, Owner>,
+        org: OrgId,
+        peers: &[&Peer],
+    ) -> Result<(), CatalogError> {
+        let now_ms = self.clock.now_ms();
+        let name = peers
+            .iter()
+            .map(|peer| peer.name.as_str())
+            .find(|name| !name.is_empty());
+        let name = name.unwrap_or_default();
+        let networks: BTreeSet<Name> = peers
+            .iter()
+            .filter_map(|peer| peer.network.clone())
+            .collect();
+        let owner = state
+            .entry(org)
+            .or_insert_with(|| Owner::new(name, Life::new(now_ms, true)));
+        let lost: Vec<Name> = owner
+            .listings
+            .iter()
+            .filter(|(_, held)| !networks.contains(&held.network))
+            .map(|(id, _)| id.clone())
+            .collect();
+        if owner.networks != networks {
+            owner.networks = networks;
+            self.note_owner(org, owner).await?;
+        }
+        if !lost.is_empty() {
+            self.drop_listings(org, owner, lost).await?;
+            owner.cursor.clear();
+        }
+        if *owner.name != *name {
+            owner.name = name.into();
+            let entries = owner.listings.keys().filter_map(|id| {
+                let key = Key {
+                    owner: org,
+                    id: id.clone(),
+                };
+                let entry = self.index.get(&key, now_ms)?;
+                let (offer, version) = (entry.offer.clone(), entry.version);
+                let (owner_name, life) = (Arc::clone(&owner.name), Arc::clone(&owner.life));
+                let renamed = Entry {
+                    key,
+                    owner_name,
+                    own: false,
+                    offer,
+                    version,
+                    life,
+                };
+                Some(Change::Put(Arc::new(renamed)))
+            });
+            self.index.apply(entries.collect()).await?;
+            self.note_owner(org, owner).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget(
+        &self,
+        state: &mut BTreeMap<OrgId, Owner>,
+        org: &OrgId,
+    ) -> Result<(), CatalogError> {
+        let Some(owner) = state.get_mut(org) else {
+            return Ok(());
+        };
+        let all = owner.listings.keys().cloned().collect();
+        self.drop_listings(*org, owner, all).await?;
+        self.owners
+            .delete(&org.to_string(), Expect::Any, Vec::new())
+            .await?;
+        state.remove(org);
+        tracing::info!(%org, "forgotten with its listings");
+        Ok(())
+    }
+
+    /// True when a head is known that our copy was not yet found equal to.
+    async fn is_doubtful(&self, org: &OrgId) -> bool {
+        let mut state = self.state.lock().await;
+        let Some(owner) = state.get_mut(org) else {
+            return false;
+        };
+        let Some(head) = &owner.head else {
+            return false;
+        };
+        if owner.complete == Some(head.revision) {
+            return false;
+        }
+        let agrees = owner.agrees_with(head);
+        if agrees {
+            owner.complete = Some(head.revision);
+        }
+        !agrees
+    }
+
+    async fn pull_deltas(&self, org: OrgId) -> Result<(), CatalogError> {
+        let (mut cursor, networks) = match self.state.lock().await.get(&org) {
+            Some(owner) => (owner.cursor.clone(), owner.networks.clone()),
+            None => return Ok(()),
+        };
+        // The ids met since the partner began from nothing; what is not among them at the end is gone.
+        let mut met: Option<BTreeSet<Name>> = None;
+        for _ in 0..MOST_PAGES {
+            let page = self.federation.deltas(org, &cursor).await?;
+            if page.restart {
+                met = Some(BTreeSet::new());
+            }
+            let opened = self.open_listings(org, &page.listings, &networks).await?;
+            let mut state = self.state.lock().await;
+            let Some(owner) = state.get_mut(&org) else {
+                return Ok(());
+            };
+            if let Some(met) = &mut met {
+                met.extend(opened.iter().map(|listing| listing.id().clone()));
+            }
+            self.take_over(org, owner, opened).await?;
+            let gone = page.gone.iter().filter_map(|id| id.parse().ok()).collect();
+            self.drop_listings(org, owner, gone).await?;
+            cursor = page.cursor;
+            if page.more {
+                continue;
+            }
+            if let Some(met) = met {
+                let absent = owner
+                    .listings
+                    .keys()
+                    .filter(|id| !met.contains(*id))
+                    .cloned();
+                let absent = absent.collect();
+                self.drop_listings(org, owner, absent).await?;
+            }
+            let now_ms = self.clock.now_ms();
+            owner.life.heard(now_ms);
+            if owner.cursor != cursor || now_ms > owner.noted_ms + NOTE_EVERY_MS {
+                owner.cursor = cursor;
+                self.note_owner(org, owner).await?;
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    async fn drop_listings(
+        &self,
+        org: OrgId,
+        owner: &mut Owner,
+        ids: Vec<Name>,
+    ) -> Result<(), CatalogError> {
+        let keys: Vec<Key> = ids
+            .into_iter()
+            .filter(|id| owner.listings.remove(id).is_some())
+            .map(|id| Key { owner: org, id })
+            .collect();
+        self.index
+            .apply(keys.iter().cloned().map(Change::Remove).collect())
+            .await?;
+        let deletions = keys.into_iter().map(|key| async move {
+            self.listings
+                .delete(&document::key(&key), Expect::Any, Vec::new())
+                .await
+        });
+        let mut deletions = stream::iter(deletions).buffer_unordered(WRITES_AT_ONCE);
+        while deletions.try_next().await?.is_some() {}
+        Ok(())
+    }
+
+    async fn note_owner(&self, org: OrgId, owner: &mut Owner) -> Result<(), CatalogError> {
+        let document = OwnerDocument {
+            org,
+            name: owner.name.to_string(),
+            networks: owner.networks.clone(),
+            cursor: owner.cursor.clone(),
+            heard_ms: owner.life.heard_ms(),
+        };
+        self.owners
+            .put(&org.to_string(), &document, Expect::Any, Vec::new())
+            .await?;
+        owner.noted_ms = self.clock.now_ms();
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Settings of the catalogue.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where its store lies when it runs as a process of its own.
+    pub store: PathBuf,
+    /// The longest time, in seconds, between two looks at a partner's listings. A partner whose listings live
+    /// shorter is asked more often, and a gossiped head leads to a look at once.
+    pub poll_seconds: u64,
+    /// Most listings taken from one partner.
+    pub partner_listings: usize,
+    /// Partners asked at the same time.
+    pub parallel_pulls: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            store: PathBuf::from("data/catalog.db"),
+            poll_seconds: 10,
+            partner_listings: 10_000,
+            parallel_pulls: 8,
+        }
+    }
+}

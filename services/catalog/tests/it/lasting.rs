@@ -1,0 +1,118 @@
+//! Time, loss, restarts and leaving.
+
+use std::time::Duration;
+
+use super::world::{Org, World, dataset};
+
+#[tokio::test]
+async fn an_offer_whose_owner_is_gone_is_marked_stale_and_then_dropped_and_comes_back_with_it() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    south.publish(dataset("coast")).await;
+    north.sees(&["dataset.coast"]).await;
+
+    world.set_cut(south.id, true).await;
+    north.sees(&["dataset.coast?"]).await;
+    world.clock.advance(Duration::from_secs(181));
+    north.sees(&[]).await;
+
+    south.publish(dataset("coast")).await;
+    world.set_cut(south.id, false).await;
+    north.sees(&["dataset.coast"]).await;
+}
+
+#[tokio::test]
+async fn what_its_service_stops_renewing_is_withdrawn_everywhere() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    south.publish(dataset("abandoned")).await;
+    north.sees(&["dataset.abandoned"]).await;
+    world.clock.advance(Duration::from_secs(181));
+    south.publish(dataset("kept")).await;
+    south.sees(&["dataset.kept"]).await;
+    north.sees(&["dataset.kept"]).await;
+}
+
+#[tokio::test]
+async fn a_restart_forgets_nothing_and_repeats_no_number() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    let first = south.publish(dataset("coast")).await;
+    north.sees(&["dataset.coast"]).await;
+
+    world.set_cut(south.id, true).await;
+    let north = north.restart().await;
+    north.sees(&["dataset.coast?"]).await;
+    assert!(north.get(south.id, "dataset.coast").await.is_ok());
+
+    let south = south.restart().await;
+    world.set_cut(south.id, false).await;
+    north.sees(&["dataset.coast"]).await;
+    south.sees(&["dataset.coast"]).await;
+    let next = south.publish(dataset("inland")).await;
+    assert!(next.revision > first.revision);
+    north.sees(&["dataset.coast", "dataset.inland"]).await;
+}
+
+#[tokio::test]
+async fn a_signature_is_renewed_before_it_ends() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    let listing = oc_proto::catalog::v1::Listing {
+        ttl_seconds: 86_400,
+        ..dataset("coast")
+    };
+    let first = south.publish(listing).await;
+    north.sees(&["dataset.coast"]).await;
+    world.clock.advance(Duration::from_secs(13 * 3600));
+    let renewed = async {
+        loop {
+            let found = north
+                .get(south.id, "dataset.coast")
+                .await
+                .unwrap()
+                .listing
+                .unwrap();
+            if found.revision > first.revision {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), renewed)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_blocked_partner_vanishes_with_its_listings() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    south.publish(dataset("coast")).await;
+    north.sees(&["dataset.coast"]).await;
+    world.block(north.id, south.id).await;
+    north.sees(&[]).await;
+    let north = north.restart().await;
+    assert_eq!(
+        north.ids().await,
+        Vec::<String>::new(),
+        "nothing of it is left in the store"
+    );
+}
+
+#[tokio::test]
+async fn leaving_a_network_takes_its_listings_along_and_leaves_ours() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    south.publish(dataset("coast")).await;
+    north.publish(dataset("own")).await;
+    north.sees(&["dataset.coast", "dataset.own"]).await;
+    world.leave(north.id).await;
+    north.sees(&["dataset.own"]).await;
+}
