@@ -5,7 +5,9 @@ mod principal;
 mod table;
 mod walk;
 
-pub use principal::{AuthError, Authenticator, Partner, Principal, Role, StaticTokens, User};
+pub use principal::{
+    AnyOf, AuthError, Authenticator, Partner, Principal, Role, StaticTokens, User,
+};
 pub use table::Access;
 pub(crate) use table::{Face, Table, Verdict};
 pub use walk::{Walk, walk};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::extract::FromRequestParts;
@@ -225,6 +226,41 @@ pub trait Authenticator: Send + Sync + 'static {
     ) -> Result<Option<Principal>, AuthError>;
 }
 
+/// Several authenticators, asked one after the other until one knows.
+pub struct AnyOf(Vec<Arc<dyn Authenticator>>);
+
+impl AnyOf {
+    /// Asks these, in this order.
+    pub fn new(all: impl IntoIterator<Item = Arc<dyn Authenticator>>) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+#[async_trait]
+impl Authenticator for AnyOf {
+    async fn bearer(&self, token: &str) -> Result<Option<Principal>, AuthError> {
+        for one in &self.0 {
+            if let Some(principal) = one.bearer(token).await? {
+                return Ok(Some(principal));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn partner(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+    ) -> Result<Option<Principal>, AuthError> {
+        for one in &self.0 {
+            if let Some(principal) = one.partner(headers, path).await? {
+                return Ok(Some(principal));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// A fixed table of tokens: service tokens out of settings, and tests.
 #[derive(Debug, Clone, Default)]
 pub struct StaticTokens(BTreeMap<String, Principal>);
@@ -306,6 +342,23 @@ mod tests {
             open_to(&Principal::Anonymous),
             [true, false, false, false, false, false]
         );
+    }
+
+    #[tokio::test]
+    async fn the_first_that_knows_a_token_decides() {
+        let known = |token: &str, name: &str| -> Arc<dyn Authenticator> {
+            let principal = Principal::Service(name.to_owned());
+            Arc::new(StaticTokens::new([(token.to_owned(), principal)]))
+        };
+        let any = AnyOf::new([
+            known("a", "first"),
+            known("a", "second"),
+            known("b", "third"),
+        ]);
+        let name = async |token: &str| any.bearer(token).await.unwrap().map(|p| p.to_string());
+        assert_eq!(name("a").await.as_deref(), Some("service:first"));
+        assert_eq!(name("b").await.as_deref(), Some("service:third"));
+        assert_eq!(name("c").await, None);
     }
 
     #[test]
