@@ -10,7 +10,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use oc_cwl::{Cancellation, Document, Engine, Limits, RunError, Settings, read_inputs, to_decimal_json};
+use oc_cwl::{
+    Cancellation, Document, Engine, Limits, RunError, Settings, read_inputs, to_decimal_json,
+};
 use serde_json::{Map, Value};
 
 fn main() -> ExitCode {

@@ -106,7 +106,10 @@ impl Document {
                         step: step.id.clone(),
                         output: output.id.clone(),
                     }),
-                    ..output_of(&output.id, step.output_type(&output.id).unwrap_or(Type::Any))
+                    ..output_of(
+                        &output.id,
+                        step.output_type(&output.id).unwrap_or(Type::Any),
+                    )
                 })
                 .collect(),
             requirements: Vec::new(),
@@ -116,7 +119,7 @@ impl Document {
             body: Body::Workflow(Workflow { steps: vec![step] }),
             mark: process.mark,
         };
-        self.from_parts(workflow)
+        self.with_process(workflow)
     }
 }
 
@@ -216,7 +219,11 @@ impl<'p> Cut<'p> {
             workflow,
             inside,
             names: BTreeMap::new(),
-            taken: process.inputs.iter().map(|input| input.id.clone()).collect(),
+            taken: process
+                .inputs
+                .iter()
+                .map(|input| input.id.clone())
+                .collect(),
         }
     }
 
@@ -289,7 +296,7 @@ impl<'p> Cut<'p> {
             .requirements
             .retain(|requirement| !matches!(requirement.kind, RequirementKind::SchemaDef(_)));
         Fragment {
-            document: whole.from_parts(process),
+            document: whole.with_process(process),
             inputs: crossing_in,
             outputs: crossing_out,
         }

@@ -47,14 +47,12 @@ impl Links {
             names.join(", ")
         };
         match (pick, left.len()) {
-            (PickValue::AllNonNull, _) => Ok(Value::Array(left)),
-            (PickValue::FirstNonNull, 1..) | (PickValue::TheOnlyNonNull, 1) => {
-                Ok(left.swap_remove(0))
-            }
-            (PickValue::FirstNonNull | PickValue::TheOnlyNonNull, 0) => {
+            (PickValue::All, _) => Ok(Value::Array(left)),
+            (PickValue::First, 1..) | (PickValue::TheOnly, 1) => Ok(left.swap_remove(0)),
+            (PickValue::First | PickValue::TheOnly, 0) => {
                 Err(format!("every value of {} is null", sources()))
             }
-            (PickValue::TheOnlyNonNull, count) => Err(format!(
+            (PickValue::TheOnly, count) => Err(format!(
                 "{count} values of {} are not null where only one may be",
                 sources()
             )),
@@ -128,7 +126,10 @@ mod tests {
     #[test]
     fn one_source_is_taken_as_it_is_and_several_make_a_list() {
         assert_eq!(gather(&[json!(1)], None, None), Ok(json!(1)));
-        assert_eq!(gather(&[json!(1), json!([2])], None, None), Ok(json!([1, [2]])));
+        assert_eq!(
+            gather(&[json!(1), json!([2])], None, None),
+            Ok(json!([1, [2]]))
+        );
         assert_eq!(
             gather(&[json!(1)], Some(LinkMerge::Nested), None),
             Ok(json!([1]))
@@ -142,11 +143,14 @@ mod tests {
     #[test]
     fn nulls_are_left_out_as_asked() {
         let values = [Value::Null, json!(2), json!(3)];
-        assert_eq!(gather(&values, None, Some(PickValue::FirstNonNull)), Ok(json!(2)));
-        assert_eq!(gather(&values, None, Some(PickValue::AllNonNull)), Ok(json!([2, 3])));
-        assert!(gather(&values, None, Some(PickValue::TheOnlyNonNull)).is_err());
+        assert_eq!(gather(&values, None, Some(PickValue::First)), Ok(json!(2)));
+        assert_eq!(
+            gather(&values, None, Some(PickValue::All)),
+            Ok(json!([2, 3]))
+        );
+        assert!(gather(&values, None, Some(PickValue::TheOnly)).is_err());
         let nothing = [Value::Null];
-        assert!(gather(&nothing, None, Some(PickValue::FirstNonNull)).is_err());
-        assert_eq!(gather(&nothing, None, Some(PickValue::AllNonNull)), Ok(json!([])));
+        assert!(gather(&nothing, None, Some(PickValue::First)).is_err());
+        assert_eq!(gather(&nothing, None, Some(PickValue::All)), Ok(json!([])));
     }
 }

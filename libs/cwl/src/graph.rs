@@ -128,7 +128,10 @@ impl<'p> Graph<'p> {
         let mut at = (0..self.steps.len()).find(blocked);
         while let Some(number) = at {
             if let Some(start) = path.iter().position(|seen| *seen == number) {
-                return path[start..].iter().map(|number| self.name(*number)).collect();
+                return path[start..]
+                    .iter()
+                    .map(|number| self.name(*number))
+                    .collect();
             }
             path.push(number);
             at = self.upstream[number].iter().copied().find(blocked);

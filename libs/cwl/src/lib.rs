@@ -27,7 +27,8 @@ mod write;
 
 pub use decimal::to_decimal_json;
 pub use executor::{
-    Bind, Cancellation, End, Executor, ProcessExecutor, Reservation, ToolCommand, ToolOutcome, ToolUsage,
+    Bind, Cancellation, End, Executor, ProcessExecutor, Reservation, ToolCommand, ToolOutcome,
+    ToolUsage,
 };
 pub use expression::{EvaluationError, Evaluator, QuickJs, Script, ScriptLimits};
 pub use finding::{Finding, LoadError, Severity};

@@ -5,14 +5,16 @@
 
 mod fields;
 mod files;
+mod imports;
+mod listing;
 mod loader;
+mod lookup;
 mod parameters;
 mod processes;
 mod reading;
 mod requirements;
 mod steps;
 mod typing;
-
 
 pub(crate) use files::resolve_locations;
 pub(crate) use parameters::expand;
@@ -42,11 +44,7 @@ impl Document {
     /// # Errors
     /// Every fault that can be seen without running, with line and column, except what
     /// [`Document::check`] reports.
-    pub fn load(
-        uri: &str,
-        resolver: &dyn Resolver,
-        limits: &Limits,
-    ) -> Result<Self, LoadError> {
+    pub fn load(uri: &str, resolver: &dyn Resolver, limits: &Limits) -> Result<Self, LoadError> {
         Loader::new(resolver, limits).document(uri)
     }
 
@@ -68,7 +66,7 @@ impl Document {
         Loader::new(&Sealed, limits).given(text, name)
     }
 
-    pub(crate) fn from_parts(&self, process: Process) -> Self {
+    pub(crate) fn with_process(&self, process: Process) -> Self {
         Self {
             process: Arc::new(process),
             ..self.clone()

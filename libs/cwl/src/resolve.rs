@@ -172,7 +172,9 @@ pub(crate) fn has_scheme(reference: &str) -> bool {
 
 /// The absolute URI (without fragment) of a reference written in the document `base`.
 pub(crate) fn join(base: &str, reference: &str) -> String {
-    let reference = reference.split_once('#').map_or(reference, |(file, _)| file);
+    let reference = reference
+        .split_once('#')
+        .map_or(reference, |(file, _)| file);
     if reference.is_empty() {
         return base.to_owned();
     }
@@ -223,9 +225,15 @@ mod tests {
         assert_eq!(join(base, "tool.cwl#main"), "file:///docs/a/tool.cwl");
         assert_eq!(join(base, "../tool.cwl"), "file:///docs/tool.cwl");
         assert_eq!(join(base, "#main"), base);
-        assert_eq!(join(base, "colon:name.cwl"), "file:///docs/a/colon:name.cwl");
+        assert_eq!(
+            join(base, "colon:name.cwl"),
+            "file:///docs/a/colon:name.cwl"
+        );
         assert_eq!(join(base, "https://x.org/t.cwl"), "https://x.org/t.cwl");
-        assert_eq!(join("https://x.org/a/b.cwl", "c.cwl"), "https://x.org/a/c.cwl");
+        assert_eq!(
+            join("https://x.org/a/b.cwl", "c.cwl"),
+            "https://x.org/a/c.cwl"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod engine;
 mod events;
 mod files;
 mod format;
+mod frames;
 mod globs;
 mod inputs;
 mod job;
@@ -19,6 +20,7 @@ mod secondary;
 mod shared;
 mod stage;
 mod steps;
+mod streams;
 mod tool;
 mod workdir;
 

@@ -129,7 +129,9 @@ impl Classify for RunError {
                 Kind::Invalid
             }
             Self::Unsupported(_) => Kind::Unsupported,
-            Self::Tool { temporary: true, .. } => Kind::Unavailable,
+            Self::Tool {
+                temporary: true, ..
+            } => Kind::Unavailable,
             Self::Tool { .. } | Self::Step { .. } => Kind::Precondition,
             Self::TimeLimit { .. } => Kind::Timeout,
             Self::Cancelled => Kind::Precondition,

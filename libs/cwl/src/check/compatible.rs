@@ -53,7 +53,10 @@ pub(super) fn fits(source: &Type, sink: &Type) -> Fit {
             .unwrap_or(Fit::Yes),
         (Type::Enum(source), Type::Enum(sink)) => {
             let known = |symbol: &String| sink.symbols.contains(symbol);
-            match (source.symbols.iter().any(known), source.symbols.iter().all(known)) {
+            match (
+                source.symbols.iter().any(known),
+                source.symbols.iter().all(known),
+            ) {
                 (_, true) => Fit::Yes,
                 (true, false) => Fit::Maybe,
                 (false, false) => Fit::No,
@@ -135,8 +138,8 @@ pub(super) fn joined(links: &Links, types: Vec<Type>) -> Type {
         other => other,
     };
     match pick {
-        PickValue::AllNonNull => Type::array_of(not_null),
-        PickValue::FirstNonNull | PickValue::TheOnlyNonNull => not_null,
+        PickValue::All => Type::array_of(not_null),
+        PickValue::First | PickValue::TheOnly => not_null,
     }
 }
 
@@ -180,6 +183,9 @@ mod tests {
         let files = Type::array_of(Type::File);
         assert_eq!(fits(&files, &Type::File), Fit::No);
         assert_eq!(fits(&files, &Type::array_of(Type::String)), Fit::No);
-        assert_eq!(fits(&files, &Type::array_of(Type::File.optional())), Fit::Yes);
+        assert_eq!(
+            fits(&files, &Type::array_of(Type::File.optional())),
+            Fit::Yes
+        );
     }
 }

@@ -19,7 +19,11 @@ struct Place<'p> {
 
 impl Check<'_> {
     pub(super) fn expressions(&mut self, process: &Process, javascript: bool, path: &str) {
-        let inputs: HashSet<&str> = process.inputs.iter().map(|input| input.id.as_str()).collect();
+        let inputs: HashSet<&str> = process
+            .inputs
+            .iter()
+            .map(|input| input.id.as_str())
+            .collect();
         let place = |path: String| Place {
             javascript,
             inputs: &inputs,
@@ -185,7 +189,10 @@ impl Check<'_> {
             Type::Enum(values) => self.binding(values.binding.as_ref(), place),
             Type::Record(record) => {
                 self.binding(record.binding.as_ref(), place);
-                record.fields.iter().for_each(|field| self.field(field, place));
+                record
+                    .fields
+                    .iter()
+                    .for_each(|field| self.field(field, place));
             }
             Type::Union(members) => members
                 .iter()
@@ -207,7 +214,9 @@ impl Check<'_> {
             match &requirement.kind {
                 RequirementKind::InitialWorkDir(listing) => self.listing(listing, place),
                 RequirementKind::EnvVar(variables) => {
-                    variables.iter().for_each(|one| self.text(&one.value, place));
+                    variables
+                        .iter()
+                        .for_each(|one| self.text(&one.value, place));
                 }
                 RequirementKind::Resource(bounds) => self.resources(bounds, place),
                 RequirementKind::WorkReuse(value)

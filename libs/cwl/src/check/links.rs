@@ -1,7 +1,7 @@
 //! Links, types along them, missing inputs, scatter and circles.
 
-use super::compatible::{Fit, fits, joined};
 use super::Check;
+use super::compatible::{Fit, fits, joined};
 use crate::load::nearest;
 use crate::{
     Links, PickValue, Process, Reference, RequirementKind, Step, StepInput, Type, Workflow,
@@ -55,7 +55,10 @@ impl Check<'_> {
     fn step(&mut self, step: &Step, scope: &Sources<'_>, path: &str) {
         for output in &step.outputs {
             if step.run.output(&output.id).is_none() {
-                let near = nearest(&output.id, step.run.outputs.iter().map(|one| one.id.as_str()));
+                let near = nearest(
+                    &output.id,
+                    step.run.outputs.iter().map(|one| one.id.as_str()),
+                );
                 let message = format!(
                     "what step `{}` runs has no output `{}`{}",
                     step.id,
@@ -150,7 +153,7 @@ impl Check<'_> {
         if !whole {
             return None;
         }
-        if links.pick == Some(PickValue::AllNonNull) || types.len() != 1 || links.merge.is_some() {
+        if links.pick == Some(PickValue::All) || types.len() != 1 || links.merge.is_some() {
             return Some(joined(links, types));
         }
         let only = &types[0];
@@ -226,7 +229,8 @@ impl Check<'_> {
             let said = |wanted: &RequirementKind| {
                 let all = process.requirements.iter().chain(&process.hints);
                 let all = all.chain(&step.requirements).chain(&step.hints);
-                all.into_iter().any(|one| one.kind.class() == wanted.class())
+                all.into_iter()
+                    .any(|one| one.kind.class() == wanted.class())
             };
             let used = [
                 (!step.scatter.is_empty(), RequirementKind::ScatterFeature),
@@ -235,7 +239,9 @@ impl Check<'_> {
                     RequirementKind::SubworkflowFeature,
                 ),
                 (
-                    step.inputs.iter().any(|input| input.links.sources.len() > 1),
+                    step.inputs
+                        .iter()
+                        .any(|input| input.links.sources.len() > 1),
                     RequirementKind::MultipleInputFeature,
                 ),
                 (
@@ -261,7 +267,12 @@ impl Check<'_> {
             .steps
             .iter()
             .flat_map(Step::references)
-            .chain(process.outputs.iter().flat_map(|output| output.links.references()))
+            .chain(
+                process
+                    .outputs
+                    .iter()
+                    .flat_map(|output| output.links.references()),
+            )
             .filter_map(|reference| match reference {
                 Reference::Input(id) => Some(id.as_str()),
                 Reference::Step { .. } => None,

@@ -33,7 +33,10 @@ impl ProcessExecutor {
 impl Executor for ProcessExecutor {
     fn run(&self, command: &ToolCommand) -> io::Result<ToolOutcome> {
         let Some((program, arguments)) = command.argv.split_first() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty command line"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "an empty command line",
+            ));
         };
         let mut process = Command::new(program);
         process.args(arguments).env_clear();

@@ -95,7 +95,8 @@ impl<'c> Context<'c> {
         };
         let Some(library) = &self.scripts.library else {
             return Err(
-                "it is no parameter reference, and InlineJavascriptRequirement is missing".to_owned(),
+                "it is no parameter reference, and InlineJavascriptRequirement is missing"
+                    .to_owned(),
             );
         };
         let script = Script {
@@ -180,7 +181,8 @@ mod tests {
             evaluator: &Nobody,
             library: Some(Cow::Borrowed(&[])),
         };
-        let inputs = json!({"f": {"path": "/a b"}, "n": 1.5, "s": "x", "list": [{"b": 1, "a": null}]});
+        let inputs =
+            json!({"f": {"path": "/a b"}, "n": 1.5, "s": "x", "list": [{"b": 1, "a": null}]});
         let context = Context {
             scripts: &scripts,
             inputs: &inputs,
@@ -198,7 +200,11 @@ mod tests {
     fn references_are_looked_up_without_the_interpreter() {
         assert_eq!(evaluate(" $(inputs.list[0].b) "), Ok(json!(1)));
         assert_eq!(evaluate("$(inputs.missing)"), Ok(Value::Null));
-        assert!(evaluate("$(inputs.n + 1)").unwrap_err().contains("not wanted"));
+        assert!(
+            evaluate("$(inputs.n + 1)")
+                .unwrap_err()
+                .contains("not wanted")
+        );
     }
 
     #[test]

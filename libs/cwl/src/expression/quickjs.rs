@@ -199,7 +199,15 @@ mod tests {
     #[test]
     fn scripts_are_strict_and_have_no_host_objects() {
         assert!(evaluate("undeclared = 1; return 1;", &[]).is_err());
-        for name in ["require", "process", "std", "os", "fetch", "setTimeout", "print"] {
+        for name in [
+            "require",
+            "process",
+            "std",
+            "os",
+            "fetch",
+            "setTimeout",
+            "print",
+        ] {
             let body = format!("return typeof {name};");
             assert_eq!(evaluate(&body, &[]), Ok(json!("undefined")), "{name}");
         }
@@ -223,7 +231,10 @@ mod tests {
             "return /^(a+)+$/.test('a'.repeat(40) + 'b');",
         ] {
             let error = evaluate(body, &[]).unwrap_err();
-            assert!(matches!(error, EvaluationError::Limit(_)), "{body}: {error}");
+            assert!(
+                matches!(error, EvaluationError::Limit(_)),
+                "{body}: {error}"
+            );
         }
         assert_eq!(evaluate("return 1;", &[]), Ok(json!(1)));
     }

@@ -149,7 +149,9 @@ mod tests {
     use serde_json::json;
 
     fn look_up(text: &str, root: &Value) -> Result<Value, String> {
-        ParameterReference::parse(text).unwrap().look_up(root, false)
+        ParameterReference::parse(text)
+            .unwrap()
+            .look_up(root, false)
     }
 
     #[test]
@@ -165,7 +167,14 @@ mod tests {
 
     #[test]
     fn code_is_no_reference() {
-        for text in ["inputs.a + 1", "foo.bar", "inputs.f()", "inputs[x]", "inputs.", "1"] {
+        for text in [
+            "inputs.a + 1",
+            "foo.bar",
+            "inputs.f()",
+            "inputs[x]",
+            "inputs.",
+            "1",
+        ] {
             assert_eq!(ParameterReference::parse(text), None, "{text}");
         }
     }

@@ -33,7 +33,11 @@ fn schema_rules(node: &Node) -> &'static [FieldRule] {
 impl Loader<'_> {
     pub(super) fn inputs(&mut self, node: &Node, scope: &Scope, trail: &Trail<'_>) -> Vec<Input> {
         let Some(inputs) = node.get("inputs") else {
-            self.error(node.mark, trail, "`inputs` is missing: write inputs: [] for none");
+            self.error(
+                node.mark,
+                trail,
+                "`inputs` is missing: write inputs: [] for none",
+            );
             return Vec::new();
         };
         let trail = trail.at("inputs");
@@ -99,7 +103,11 @@ impl Loader<'_> {
         trail: &Trail<'_>,
     ) -> Vec<Output> {
         let Some(outputs) = node.get("outputs") else {
-            self.error(node.mark, trail, "`outputs` is missing: write outputs: [] for none");
+            self.error(
+                node.mark,
+                trail,
+                "`outputs` is missing: write outputs: [] for none",
+            );
             return Vec::new();
         };
         let trail = trail.at("outputs");
@@ -276,7 +284,13 @@ impl Loader<'_> {
     ) -> Option<OutputBinding> {
         let field = node.get("outputBinding")?;
         let trail = trail.at("outputBinding");
-        self.object(field, "an output binding", &[OUTPUT_BINDING], scope.version, &trail)?;
+        self.object(
+            field,
+            "an output binding",
+            &[OUTPUT_BINDING],
+            scope.version,
+            &trail,
+        )?;
         let mut glob = self.texts(field, "glob", &trail);
         for pattern in &mut glob {
             *pattern = self.expression_text(&pattern.text, pattern.mark, scope);
@@ -303,4 +317,3 @@ pub(crate) fn expand(
         _ => name.to_owned(),
     }
 }
-

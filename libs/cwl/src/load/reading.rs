@@ -80,7 +80,11 @@ impl Loader<'_> {
             if is_extension(key) {
                 continue;
             }
-            let rule = rules.iter().copied().flatten().find(|rule| rule.name == key);
+            let rule = rules
+                .iter()
+                .copied()
+                .flatten()
+                .find(|rule| rule.name == key);
             match rule {
                 Some(rule) if rule.since > version && !entry.node.is_null() => self.error(
                     entry.key,

@@ -1,15 +1,13 @@
 //! Requirements and hints.
 
-use super::fields::{CLASS, ClassRule, DIRENT, ENV_DEF, PACKAGE, REQUIREMENTS};
-use super::files::resolve_locations;
+use super::fields::{CLASS, ClassRule, ENV_DEF, PACKAGE, REQUIREMENTS};
 use super::loader::{Loader, Scope, short};
 use super::reading::{Body, Trail, nearest};
 use super::typing::TypeScope;
-use crate::expression::is_dynamic;
 use crate::syntax::{Data, Mark, Node};
 use crate::{
-    Docker, Dynamic, EnvVar, Listing, ListingItem, Requirement, RequirementKind, Resources,
-    SoftwarePackage, Text, Type, Version,
+    Docker, Dynamic, EnvVar, Requirement, RequirementKind, Resources, SoftwarePackage, Type,
+    Version,
 };
 
 /// The entries of `requirements` or `hints` with their class.
@@ -163,29 +161,22 @@ impl Loader<'_> {
                 image_id: self.string(body, "dockerImageId", trail),
                 output_directory: self.string(body, "dockerOutputDirectory", trail),
             }),
-            "SoftwareRequirement" => {
-                RequirementKind::Software(self.packages(body, scope, trail))
-            }
+            "SoftwareRequirement" => RequirementKind::Software(self.packages(body, scope, trail)),
             "InitialWorkDirRequirement" => {
                 RequirementKind::InitialWorkDir(self.listing(body, scope, trail)?)
             }
             "EnvVarRequirement" => RequirementKind::EnvVar(self.variables(body, scope, trail)),
             "ShellCommandRequirement" => RequirementKind::ShellCommand,
-            "ResourceRequirement" => {
-                RequirementKind::Resource(self.resources(body, scope, trail))
-            }
+            "ResourceRequirement" => RequirementKind::Resource(self.resources(body, scope, trail)),
             "WorkReuse" => {
                 RequirementKind::WorkReuse(self.switch(body, "enableReuse", scope, trail)?)
             }
             "NetworkAccess" => {
                 RequirementKind::NetworkAccess(self.switch(body, "networkAccess", scope, trail)?)
             }
-            "InplaceUpdateRequirement" => RequirementKind::InplaceUpdate(self.boolean(
-                body,
-                "inplaceUpdate",
-                false,
-                trail,
-            )),
+            "InplaceUpdateRequirement" => {
+                RequirementKind::InplaceUpdate(self.boolean(body, "inplaceUpdate", false, trail))
+            }
             "ToolTimeLimit" => RequirementKind::ToolTimeLimit(self.time_limit(body, scope, trail)?),
             "SubworkflowFeatureRequirement" => RequirementKind::SubworkflowFeature,
             "ScatterFeatureRequirement" => RequirementKind::ScatterFeature,
@@ -230,15 +221,17 @@ impl Loader<'_> {
             self.error(body.mark, trail, format!("`{key}` is missing"));
             return None;
         }
-        self.dynamic(body, key, serde_json::Value::is_boolean, "true, false", scope, trail)
+        self.dynamic(
+            body,
+            key,
+            serde_json::Value::is_boolean,
+            "true, false",
+            scope,
+            trail,
+        )
     }
 
-    fn time_limit(
-        &mut self,
-        body: &Node,
-        scope: &Scope,
-        trail: &Trail<'_>,
-    ) -> Option<Dynamic> {
+    fn time_limit(&mut self, body: &Node, scope: &Scope, trail: &Trail<'_>) -> Option<Dynamic> {
         let Some(node) = body.get("timelimit") else {
             self.error(body.mark, trail, "`timelimit` is missing");
             return None;
@@ -312,12 +305,7 @@ impl Loader<'_> {
         variables
     }
 
-    fn packages(
-        &mut self,
-        body: &Node,
-        scope: &Scope,
-        trail: &Trail<'_>,
-    ) -> Vec<SoftwarePackage> {
+    fn packages(&mut self, body: &Node, scope: &Scope, trail: &Trail<'_>) -> Vec<SoftwarePackage> {
         let Some(list) = body.get("packages") else {
             self.error(body.mark, trail, "`packages` is missing");
             return Vec::new();
@@ -349,67 +337,5 @@ impl Loader<'_> {
             packages.push(package);
         }
         packages
-    }
-
-    fn listing(&mut self, body: &Node, scope: &Scope, trail: &Trail<'_>) -> Option<Listing> {
-        let Some(listing) = body.get("listing") else {
-            self.error(body.mark, trail, "`listing` is missing");
-            return None;
-        };
-        let trail = trail.at("listing");
-        if let Some(text) = listing.as_text() {
-            let text = self.expression_text(text, listing.mark, scope);
-            return Some(Listing::Expression(text));
-        }
-        let mut items = Vec::new();
-        for item in listing.each() {
-            if let Some(item) = self.listing_item(item, scope, &trail) {
-                items.push(item);
-            }
-        }
-        Some(Listing::Items(items))
-    }
-
-    fn listing_item(
-        &mut self,
-        node: &Node,
-        scope: &Scope,
-        trail: &Trail<'_>,
-    ) -> Option<ListingItem> {
-        if let Some(text) = node.as_text() {
-            let text: Text = self.expression_text(text, node.mark, scope);
-            return Some(ListingItem::Expression(text));
-        }
-        let is_dirent = node
-            .as_map()
-            .is_some_and(|map| map.contains_key("entry") || map.contains_key("entryname"));
-        if !is_dirent {
-            if node.is_null() {
-                return None;
-            }
-            let mut value = node.to_value();
-            resolve_locations(&mut value, self.base(node.mark));
-            return Some(ListingItem::Object(value));
-        }
-        self.object(node, "a Dirent", &[DIRENT], scope.version, trail)?;
-        let Some(entry) = self.text(node, "entry", scope, trail) else {
-            if node.get("entry").is_none() {
-                self.error(node.mark, trail, "a Dirent needs `entry`");
-            }
-            return None;
-        };
-        let name = self.text(node, "entryname", scope, trail);
-        if let Some(name) = &name
-            && !is_dynamic(&name.text)
-            && name.text.split('/').any(|part| part == "..")
-        {
-            let message = format!("`{}` leaves the work folder", name.text);
-            self.error(name.mark, &trail.at("entryname"), message);
-        }
-        Some(ListingItem::Entry {
-            name,
-            entry,
-            writable: self.boolean(node, "writable", false, trail),
-        })
     }
 }

@@ -17,9 +17,9 @@ const MERGES: &[(&str, LinkMerge)] = &[
     ("merge_flattened", LinkMerge::Flattened),
 ];
 const PICKS: &[(&str, PickValue)] = &[
-    ("first_non_null", PickValue::FirstNonNull),
-    ("the_only_non_null", PickValue::TheOnlyNonNull),
-    ("all_non_null", PickValue::AllNonNull),
+    ("first_non_null", PickValue::First),
+    ("the_only_non_null", PickValue::TheOnly),
+    ("all_non_null", PickValue::All),
 ];
 const METHODS: &[(&str, ScatterMethod)] = &[
     ("dotproduct", ScatterMethod::Dotproduct),
@@ -62,7 +62,11 @@ impl Loader<'_> {
         trail: &Trail<'_>,
     ) -> Option<Workflow> {
         let Some(steps) = node.get("steps") else {
-            self.error(node.mark, trail, "`steps` is missing: write steps: [] for none");
+            self.error(
+                node.mark,
+                trail,
+                "`steps` is missing: write steps: [] for none",
+            );
             return None;
         };
         let steps_trail = trail.at("steps");
@@ -75,7 +79,11 @@ impl Loader<'_> {
         }
         let names = Names {
             workflow: process.id.clone(),
-            inputs: process.inputs.iter().map(|input| input.id.clone()).collect(),
+            inputs: process
+                .inputs
+                .iter()
+                .map(|input| input.id.clone())
+                .collect(),
             steps: entries.iter().map(|entry| entry.name.clone()).collect(),
         };
         self.output_links(node, process, &names, trail);
@@ -115,13 +123,7 @@ impl Loader<'_> {
         }
     }
 
-    fn links(
-        &mut self,
-        node: &Node,
-        key: &str,
-        names: &Names,
-        trail: &Trail<'_>,
-    ) -> Links {
+    fn links(&mut self, node: &Node, key: &str, names: &Names, trail: &Trail<'_>) -> Links {
         Links {
             sources: self.sources(node.get(key), key, names, trail),
             is_list: node
@@ -256,15 +258,14 @@ impl Loader<'_> {
         inputs
     }
 
-    fn step_outputs(
-        &mut self,
-        node: &Node,
-        scope: &Scope,
-        trail: &Trail<'_>,
-    ) -> Vec<StepOutput> {
+    fn step_outputs(&mut self, node: &Node, scope: &Scope, trail: &Trail<'_>) -> Vec<StepOutput> {
         let trail = trail.at("out");
         let Some(field) = node.get("out") else {
-            self.error(node.mark, &trail, "`out` is missing: write out: [] for none");
+            self.error(
+                node.mark,
+                &trail,
+                "`out` is missing: write out: [] for none",
+            );
             return Vec::new();
         };
         let mut outputs = Vec::new();

@@ -201,7 +201,13 @@ impl Loader<'_> {
                 let symbols: Vec<String> = self
                     .strings(node, "symbols", trail)
                     .iter()
-                    .map(|symbol| if symbol.contains('#') { short(symbol) } else { symbol })
+                    .map(|symbol| {
+                        if symbol.contains('#') {
+                            short(symbol)
+                        } else {
+                            symbol
+                        }
+                    })
                     .map(str::to_owned)
                     .collect();
                 if symbols.is_empty() {

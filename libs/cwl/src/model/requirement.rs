@@ -15,6 +15,10 @@ pub struct Requirement {
 }
 
 /// What is required.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a document has few requirements, and a box would be in the way of every match"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub enum RequirementKind {
     /// Expressions are JavaScript; code that is run before each.

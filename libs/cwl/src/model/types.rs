@@ -157,9 +157,12 @@ impl Type {
 
     /// True where every value that is not null is a `File`.
     pub fn is_file(&self) -> bool {
-        self.members()
-            .iter()
-            .all(|member| matches!(member, Self::File | Self::Stdin | Self::Stdout | Self::Stderr | Self::Null))
+        self.members().iter().all(|member| {
+            matches!(
+                member,
+                Self::File | Self::Stdin | Self::Stdout | Self::Stderr | Self::Null
+            )
+        })
     }
 }
 
@@ -184,7 +187,11 @@ impl fmt::Display for Type {
                 items => write!(f, "{items}[]"),
             },
             Self::Record(record) => {
-                write!(f, "record {}", record.name.as_deref().unwrap_or("without name"))
+                write!(
+                    f,
+                    "record {}",
+                    record.name.as_deref().unwrap_or("without name")
+                )
             }
             Self::Enum(values) => write!(f, "enum [{}]", values.symbols.join(", ")),
             Self::Union(members) => match members.as_slice() {

@@ -153,11 +153,11 @@ pub enum LinkMerge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PickValue {
     /// The first that is not null; there must be one.
-    FirstNonNull,
+    First,
     /// The only one that is not null; there must be exactly one.
-    TheOnlyNonNull,
+    TheOnly,
     /// All that are not null.
-    AllNonNull,
+    All,
 }
 
 /// How several scattered inputs are combined.
@@ -185,9 +185,9 @@ impl PickValue {
     /// As a document writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::FirstNonNull => "first_non_null",
-            Self::TheOnlyNonNull => "the_only_non_null",
-            Self::AllNonNull => "all_non_null",
+            Self::First => "first_non_null",
+            Self::TheOnly => "the_only_non_null",
+            Self::All => "all_non_null",
         }
     }
 }

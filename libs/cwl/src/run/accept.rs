@@ -42,7 +42,8 @@ pub(super) fn accept(type_: &Type, value: &Value) -> Result<(), String> {
         (Type::Directory, value) if class(value) == Some(Class::Directory) => Ok(()),
         (Type::Array(array), Value::Array(items)) => {
             for (index, item) in items.iter().enumerate() {
-                accept(&array.items, item).map_err(|reason| format!("element {index}: {reason}"))?;
+                accept(&array.items, item)
+                    .map_err(|reason| format!("element {index}: {reason}"))?;
             }
             Ok(())
         }

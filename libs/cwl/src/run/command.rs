@@ -67,12 +67,20 @@ pub(super) fn words(
 pub(super) fn argv(tool: &CommandLineTool, words: Vec<Word>, shell: bool) -> Vec<String> {
     let base = tool.base_command.iter().cloned();
     if !shell {
-        return base.chain(words.into_iter().map(|word| word.text)).collect();
+        return base
+            .chain(words.into_iter().map(|word| word.text))
+            .collect();
     }
     let base = base.map(|text| Word { text, quote: true });
     let line: Vec<String> = base
         .chain(words)
-        .map(|word| if word.quote { quote(&word.text) } else { word.text })
+        .map(|word| {
+            if word.quote {
+                quote(&word.text)
+            } else {
+                word.text
+            }
+        })
         .collect();
     vec!["/bin/sh".to_owned(), "-c".to_owned(), line.join(" ")]
 }
@@ -151,7 +159,9 @@ impl Builder<'_> {
         lead: Option<usize>,
         tail: Option<&Key>,
     ) -> Result<Vec<Bound>, RunError> {
-        let computed = own.as_ref().is_some_and(|own| own.binding.value_from.is_some());
+        let computed = own
+            .as_ref()
+            .is_some_and(|own| own.binding.value_from.is_some());
         if let Type::Union(_) = type_
             && !computed
         {
@@ -367,7 +377,10 @@ mod tests {
     #[test]
     fn floats_have_no_exponent() {
         assert_eq!(argument_text(&serde_json::json!(1.23e-5)), "0.0000123");
-        assert_eq!(argument_text(&serde_json::json!(1e20)), "100000000000000000000");
+        assert_eq!(
+            argument_text(&serde_json::json!(1e20)),
+            "100000000000000000000"
+        );
         assert_eq!(argument_text(&serde_json::json!(123_000.0)), "123000");
     }
 }

@@ -200,8 +200,11 @@ pub(super) fn contents(path: &Path) -> Result<String, RunError> {
             "{name} is larger than 64 KiB, the most that loadContents loads"
         )));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| RunError::Input(format!("{name} is not UTF-8, so loadContents cannot load it")))
+    String::from_utf8(bytes).map_err(|_| {
+        RunError::Input(format!(
+            "{name} is not UTF-8, so loadContents cannot load it"
+        ))
+    })
 }
 
 /// Loads `contents` of a file that lies somewhere.
@@ -265,7 +268,9 @@ pub(super) fn object_of(path: &Path) -> Result<Object, RunError> {
         "File"
     } else {
         let name = path.display();
-        return Err(RunError::Output(format!("{name} is neither a file nor a folder")));
+        return Err(RunError::Output(format!(
+            "{name} is neither a file nor a folder"
+        )));
     };
     let mut object = Object::new();
     object.insert("class".to_owned(), class.into());

@@ -77,7 +77,10 @@ impl Ontology {
                 subjects.pop();
                 continue;
             }
-            let name = tag.split([' ', '\t', '\n', '\r', '/']).next().unwrap_or_default();
+            let name = tag
+                .split([' ', '\t', '\n', '\r', '/'])
+                .next()
+                .unwrap_or_default();
             let predicate = match name.rsplit(':').next() {
                 Some("subClassOf") => SUBCLASS,
                 Some("equivalentClass") => EQUIVALENT,
@@ -122,7 +125,8 @@ impl Ontology {
         predicate: &mut String,
         prefixes: &mut BTreeMap<String, String>,
     ) {
-        let name = |token: &String, prefixes: &BTreeMap<String, String>| turtle_name(token, prefixes);
+        let name =
+            |token: &String, prefixes: &BTreeMap<String, String>| turtle_name(token, prefixes);
         let object = match statement {
             [directive, prefix, iri] if directive.eq_ignore_ascii_case("@prefix") => {
                 let iri = iri.trim_matches(['<', '>']);
@@ -176,7 +180,10 @@ fn turtle_tokens(text: &str) -> Vec<String> {
     while let Some(first) = rest.chars().next() {
         let length = match first {
             '#' => {
-                rest = rest.split_once('\n').map_or("", |(_, after)| after).trim_start();
+                rest = rest
+                    .split_once('\n')
+                    .map_or("", |(_, after)| after)
+                    .trim_start();
                 continue;
             }
             '<' => rest.find('>').map_or(rest.len(), |end| end + 1),
@@ -184,7 +191,9 @@ fn turtle_tokens(text: &str) -> Vec<String> {
             ';' | ',' | '[' | ']' | '(' | ')' => 1,
             _ => {
                 let end = rest
-                    .find(|c: char| c.is_whitespace() || matches!(c, ';' | ',' | '[' | ']' | '(' | ')'))
+                    .find(|c: char| {
+                        c.is_whitespace() || matches!(c, ';' | ',' | '[' | ']' | '(' | ')')
+                    })
                     .unwrap_or(rest.len());
                 // A dot at the end of a word ends the statement.
                 if end > 1 && rest[..end].ends_with('.') {

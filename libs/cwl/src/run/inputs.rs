@@ -1,12 +1,14 @@
 //! Making an input object fit a process: defaults, types, formats, secondary files, contents and
 //! listings.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::accept::{accept, member};
 use super::files::{self, Class, Object, complete, each_outermost, load_contents, load_listing};
 use super::scope::Scope;
-use super::secondary;
+use super::secondary::{self, Search};
 use super::shared::Shared;
 use crate::expression::{Context, Scripts};
 use crate::{
@@ -46,19 +48,23 @@ fn loads(binding: Option<&Binding>) -> bool {
     binding.is_some_and(|binding| binding.load_contents)
 }
 
-/// The inputs of a process from what it is given; what it does not declare is left out.
+/// The inputs of a process from what it is given; what it does not declare is left out. `outermost` says
+/// that the caller of the run gives them, not a link: only then are secondary files looked for.
 pub(super) fn prepare(
     process: &Process,
     mut given: Object,
+    outermost: bool,
     scope: &Scope<'_>,
     scripts: &Scripts<'_>,
     shared: &Shared<'_>,
 ) -> Result<Object, RunError> {
     let mut inputs = Object::new();
+    let mut by_default = HashSet::new();
     for input in &process.inputs {
         let mut value = given.shift_remove(&input.id).unwrap_or(Value::Null);
         if value.is_null() {
             value = input.default.clone().unwrap_or(Value::Null);
+            by_default.insert(&input.id);
         }
         each_outermost(&mut value, &mut |object| complete(object, &shared.guard))
             .map_err(|error| of_input(&input.id, error))?;
@@ -77,7 +83,8 @@ pub(super) fn prepare(
         _ => None,
     });
     let known = Value::Object(inputs);
-    let dresser = Dresser {
+    let mut dresser = Dresser {
+        beside: outermost,
         context: Context {
             scripts,
             inputs: &known,
@@ -91,6 +98,7 @@ pub(super) fn prepare(
     for input in &process.inputs {
         let mut value = known.get(&input.id).cloned().unwrap_or(Value::Null);
         if input.type_.holds_files() {
+            dresser.beside = outermost || by_default.contains(&input.id);
             dresser
                 .dress(&mut value, &input.type_, &Traits::of_input(input))
                 .map_err(|error| of_input(&input.id, error))?;
@@ -108,6 +116,7 @@ fn of_input(id: &str, error: RunError) -> RunError {
 }
 
 struct Dresser<'s> {
+    beside: bool,
     context: Context<'s>,
     shared: &'s Shared<'s>,
     default_listing: LoadListing,
@@ -152,7 +161,18 @@ impl Dresser<'_> {
         };
         let declared = traits.secondary_files;
         let mut settle = |object: &mut Object| complete(object, &self.shared.guard);
-        secondary::attach(object, declared, true, self.context, self.shared, &mut settle)?;
+        let search = Search {
+            required: true,
+            beside: self.beside,
+        };
+        secondary::attach(
+            object,
+            declared,
+            search,
+            self.context,
+            self.shared,
+            &mut settle,
+        )?;
         if traits.load_contents {
             load_contents(object)?;
         }
@@ -178,7 +198,10 @@ impl Dresser<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let name = value.get("basename").and_then(Value::as_str).unwrap_or_default();
+        let name = value
+            .get("basename")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let Some(actual) = value.get("format").and_then(Value::as_str) else {
             return Err(RunError::Input(format!(
                 "`{name}` has no format, but {} is wanted",

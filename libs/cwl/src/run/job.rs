@@ -110,10 +110,9 @@ impl Document {
         let mut faults = Vec::new();
         for input in &self.process().inputs {
             match inputs.get(&input.id) {
-                None | Some(Value::Null) if input.is_required() => faults.push(format!(
-                    "input `{}` ({}) is missing",
-                    input.id, input.type_
-                )),
+                None | Some(Value::Null) if input.is_required() => {
+                    faults.push(format!("input `{}` ({}) is missing", input.id, input.type_))
+                }
                 None | Some(Value::Null) => {}
                 Some(value) => {
                     if let Err(reason) = accept(&input.type_, value) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::accept::accept_output;
 use super::files::{self, Class, Object, class, complete, each_outermost, inside, object_of};
 use super::globs;
-use super::secondary;
+use super::secondary::{self, Search};
 use super::shared::Shared;
 use crate::expression::Context;
 use crate::syntax::parse_json;
@@ -19,6 +19,11 @@ use crate::{
 
 /// The largest `cwl.output.json` that is read.
 const OUTPUT_OBJECT_LIMIT: u64 = 256 * 1024 * 1024;
+
+const SEARCH: Search = Search {
+    required: false,
+    beside: true,
+};
 
 /// Finds outputs in the work folder of one job.
 pub(super) struct Collector<'c> {
@@ -146,7 +151,10 @@ impl Collector<'_> {
             return Ok(value);
         }
         if binding.glob.is_empty() {
-            return Ok(record_of(type_).map(|record| self.record(record)).transpose()?.unwrap_or_default());
+            return Ok(record_of(type_)
+                .map(|record| self.record(record))
+                .transpose()?
+                .unwrap_or_default());
         }
         choose(type_, found, binding)
     }
@@ -163,7 +171,9 @@ impl Collector<'_> {
                     .ok_or_else(|| RunError::Output("a glob must be a string".to_owned()))?,
                 Value::Null => Vec::new(),
                 other => {
-                    return Err(RunError::Output(format!("a glob must be a string, not {other}")));
+                    return Err(RunError::Output(format!(
+                        "a glob must be a string, not {other}"
+                    )));
                 }
             };
             for pattern in patterns {
@@ -208,7 +218,11 @@ impl Collector<'_> {
                 object.insert("basename".to_owned(), name.into());
             }
             // A link in the work folder keeps its place until all is found: its companions lie there.
-            let place = if named.starts_with(&self.folder) { &named } else { &real };
+            let place = if named.starts_with(&self.folder) {
+                &named
+            } else {
+                &real
+            };
             object.insert("location".to_owned(), uri_of_path(place).into());
         }
         for key in ["secondaryFiles", "listing"] {
@@ -253,7 +267,14 @@ impl Collector<'_> {
             }
             let declared = wanted.secondary_files;
             let mut settle = |object: &mut Object| self.settle(object);
-            secondary::attach(object, declared, false, self.context, self.shared, &mut settle)?;
+            secondary::attach(
+                object,
+                declared,
+                SEARCH,
+                self.context,
+                self.shared,
+                &mut settle,
+            )?;
             if let Some(format) = wanted.format {
                 let own = Value::Object(object.clone());
                 let format = self.context.with_self(&own).evaluate(format)?;
@@ -292,11 +313,7 @@ fn record_of(type_: &Type) -> Option<&RecordType> {
 }
 
 /// The value for matches without outputEval: one file, a list, or null.
-fn choose(
-    type_: &Type,
-    mut found: Vec<Value>,
-    binding: &OutputBinding,
-) -> Result<Value, RunError> {
+fn choose(type_: &Type, mut found: Vec<Value>, binding: &OutputBinding) -> Result<Value, RunError> {
     let mut takes_one = false;
     let mut takes_many = false;
     for member in type_.members() {
@@ -315,7 +332,10 @@ fn choose(
         1 if takes_one => Ok(found.swap_remove(0)),
         0 if !takes_many && type_.allows_null() => Ok(Value::Null),
         _ if takes_many => Ok(Value::Array(found)),
-        0 => Err(RunError::Output(format!("nothing matches the glob `{}`", patterns()))),
+        0 => Err(RunError::Output(format!(
+            "nothing matches the glob `{}`",
+            patterns()
+        ))),
         count => Err(RunError::Output(format!(
             "{count} files match the glob `{}`, but {type_} takes one",
             patterns()

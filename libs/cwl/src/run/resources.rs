@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::scope::Scope;
 use crate::expression::Context;
-use crate::{Dynamic, Reservation, Resources, RequirementKind, RunError};
+use crate::{Dynamic, RequirementKind, Reservation, Resources, RunError};
 
 /// Values where a document says nothing (CWL v1.2, ResourceRequirement).
 const DEFAULTS: Reservation = Reservation {
@@ -55,8 +55,14 @@ fn amount(
     most: &Option<Dynamic>,
     default: f64,
 ) -> Result<f64, RunError> {
-    let least = least.as_ref().map(|value| number(context, name, value)).transpose()?;
-    let most = most.as_ref().map(|value| number(context, name, value)).transpose()?;
+    let least = least
+        .as_ref()
+        .map(|value| number(context, name, value))
+        .transpose()?;
+    let most = most
+        .as_ref()
+        .map(|value| number(context, name, value))
+        .transpose()?;
     if let (Some(least), Some(most)) = (least, most)
         && least > most
     {
@@ -73,7 +79,9 @@ fn number(context: Context<'_>, name: &str, value: &Dynamic) -> Result<f64, RunE
         .as_f64()
         .filter(|number| number.is_finite() && *number >= 0.0)
         .ok_or_else(|| {
-            RunError::Input(format!("ResourceRequirement: {name} must be a number, not {value}"))
+            RunError::Input(format!(
+                "ResourceRequirement: {name} must be a number, not {value}"
+            ))
         })
 }
 

@@ -121,7 +121,10 @@ mod tests {
         let nested = scatter(&[2, 2], ScatterMethod::NestedCrossproduct);
         assert_eq!(nested.shape(values(4)), json!([[0, 1], [2, 3]]));
         let empty = scatter(&[2, 0], ScatterMethod::NestedCrossproduct);
-        assert_eq!((empty.count(), empty.shape(values(0))), (0, json!([[], []])));
+        assert_eq!(
+            (empty.count(), empty.shape(values(0))),
+            (0, json!([[], []]))
+        );
         let first_empty = scatter(&[0, 2], ScatterMethod::NestedCrossproduct);
         assert_eq!(first_empty.shape(values(0)), json!([]));
         let flat = scatter(&[2, 0], ScatterMethod::FlatCrossproduct);

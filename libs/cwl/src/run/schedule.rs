@@ -3,7 +3,7 @@
 //! What is ready lies on a stack, so that the newest is taken first: a wide scatter over workflows then
 //! keeps only as many of them open as tools can run at once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -13,13 +13,14 @@ use serde_json::Value;
 use super::accept::accept_output;
 use super::events::Event;
 use super::files::Object;
+use super::frames::{Finished, Frame, Job, Parent, Repeat, Task};
 use super::inputs::prepare;
 use super::scatter::Scatter;
 use super::scope::Scope;
 use super::shared::Shared;
 use super::steps::{self, Decision};
 use super::tool;
-use crate::{Process, Reference, RunError, Step, Workflow};
+use crate::{Process, RunError};
 
 /// Runs a workflow to its outputs.
 pub(super) fn run<'d>(
@@ -67,82 +68,6 @@ fn work(jobs: &Mutex<Receiver<Job<'_>>>, results: Sender<Finished>, shared: &Sha
             return;
         }
     }
-}
-
-/// One tool to run.
-struct Job<'d> {
-    process: &'d Process,
-    scope: Scope<'d>,
-    inputs: Object,
-    path: String,
-    parent: Parent,
-}
-
-struct Finished {
-    parent: Parent,
-    result: Result<Object, RunError>,
-}
-
-/// Who waits for the outputs of a process.
-#[derive(Debug, Clone, Copy)]
-enum Parent {
-    /// The caller of the run.
-    Run,
-    /// A step that runs once.
-    Step { frame: usize, step: usize },
-    /// One repetition of a step that scatters.
-    Repetition { repeat: usize, index: usize },
-}
-
-/// A workflow that is going on.
-struct Frame<'d> {
-    process: &'d Process,
-    workflow: &'d Workflow,
-    scope: Scope<'d>,
-    path: String,
-    parent: Parent,
-    inputs: Object,
-    /// Outputs of the steps that have ended.
-    ended: HashMap<&'d str, Object>,
-    /// For each step, how many steps it still waits for.
-    waiting: Vec<usize>,
-    /// For each step, which read its outputs.
-    readers: Vec<BTreeSet<usize>>,
-}
-
-impl Frame<'_> {
-    fn value(&self, reference: &Reference) -> Option<&Value> {
-        match reference {
-            Reference::Input(id) => self.inputs.get(id),
-            Reference::Step { step, output } => self.ended.get(step.as_str())?.get(output),
-        }
-    }
-
-    fn step_path(&self, step: &Step) -> String {
-        if self.path.is_empty() {
-            step.id.clone()
-        } else {
-            format!("{}/{}", self.path, step.id)
-        }
-    }
-}
-
-/// A step that scatters and is going on.
-struct Repeat {
-    frame: usize,
-    step: usize,
-    scatter: Scatter,
-    inputs: Object,
-    next: usize,
-    left: usize,
-    results: Vec<Option<Object>>,
-}
-
-/// Something that can begin.
-#[derive(Debug, Clone, Copy)]
-enum Task {
-    Step { frame: usize, step: usize },
-    Repetition { repeat: usize },
 }
 
 struct Scheduler<'d, 's> {
@@ -220,8 +145,15 @@ impl<'d> Scheduler<'d, '_> {
             return Ok(());
         };
         let scripts = self.shared.scripts(&scope);
-        let inputs = prepare(process, given, &scope, &scripts, self.shared)
-            .map_err(|error| error.at(&path))?;
+        let inputs = prepare(
+            process,
+            given,
+            path.is_empty(),
+            &scope,
+            &scripts,
+            self.shared,
+        )
+        .map_err(|error| error.at(&path))?;
         let (waiting, readers) = graph.into_waiting();
         let key = self.key();
         let first = waiting.iter().enumerate().rev();
@@ -261,7 +193,9 @@ impl<'d> Scheduler<'d, '_> {
         };
         let step = &frame.workflow.steps[number];
         let path = frame.step_path(step);
-        self.shared.observer.observe(&Event::StepStarted { step: &path });
+        self.shared
+            .observer
+            .observe(&Event::StepStarted { step: &path });
         let gathered = steps::gather(step, |reference| frame.value(reference), self.shared);
         let inputs = gathered.map_err(|error| error.at(&path))?;
         let parent = Parent::Step {
@@ -328,8 +262,13 @@ impl<'d> Scheduler<'d, '_> {
         let decision = steps::decide(step, inputs, &scripts).map_err(|error| error.at(&path))?;
         let inputs = match decision {
             Decision::Skip => {
-                self.shared.observer.observe(&Event::StepSkipped { step: &path });
-                let nulls = step.outputs.iter().map(|output| (output.id.clone(), Value::Null));
+                self.shared
+                    .observer
+                    .observe(&Event::StepSkipped { step: &path });
+                let nulls = step
+                    .outputs
+                    .iter()
+                    .map(|output| (output.id.clone(), Value::Null));
                 return self.deliver(parent, nulls.collect());
             }
             Decision::Run(inputs) => inputs,
@@ -401,7 +340,9 @@ impl<'d> Scheduler<'d, '_> {
         };
         let step = &frame.workflow.steps[number];
         let path = frame.step_path(step);
-        self.shared.observer.observe(&Event::StepEnded { step: &path });
+        self.shared
+            .observer
+            .observe(&Event::StepEnded { step: &path });
         frame.ended.insert(&step.id, outputs);
         for next in std::mem::take(&mut frame.readers[number]).into_iter().rev() {
             frame.waiting[next] -= 1;

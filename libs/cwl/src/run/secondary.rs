@@ -18,12 +18,21 @@ enum Candidate {
     Object(Object),
 }
 
-/// Adds the secondary files that are declared and exist. `by_default` says whether one must exist where
-/// the document does not say so: true for inputs, false for outputs.
+/// How secondary files are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Search {
+    /// Whether one must exist where the document does not say so: yes for inputs, no for outputs.
+    pub(super) required: bool,
+    /// Whether they are looked for beside the primary file. A step inside a workflow has only what its
+    /// links bring.
+    pub(super) beside: bool,
+}
+
+/// Adds the secondary files that are declared and exist.
 pub(super) fn attach(
     primary: &mut Object,
     declared: &[SecondaryFile],
-    by_default: bool,
+    search: Search,
     context: Context<'_>,
     shared: &Shared<'_>,
     settle: &mut dyn FnMut(&mut Object) -> Result<(), RunError>,
@@ -38,7 +47,7 @@ pub(super) fn attach(
         _ => Vec::new(),
     };
     for file in declared {
-        let required = is_required(file, by_default, context)?;
+        let required = is_required(file, search.required, context)?;
         for candidate in candidates(primary, file, context)? {
             let name = match &candidate {
                 Candidate::Name(name) => name.clone(),
@@ -53,7 +62,10 @@ pub(super) fn attach(
                     settle(&mut object)?;
                     Some(object)
                 }
-                Candidate::Name(name) => beside(primary, file, &name, shared, settle)?,
+                Candidate::Name(name) if search.beside => {
+                    beside(primary, file, &name, shared, settle)?
+                }
+                Candidate::Name(_) => None,
             };
             match object {
                 Some(object) => found.push(Value::Object(object)),

@@ -14,9 +14,7 @@ use super::format::Ontology;
 use super::scope::Scope;
 use crate::expression::Scripts;
 use crate::resolve::Resolver;
-use crate::{
-    Cancellation, Document, Evaluator, Executor, LocalFiles, RequirementKind, RunError,
-};
+use crate::{Cancellation, Document, Evaluator, Executor, LocalFiles, RequirementKind, RunError};
 
 /// An ontology larger than this is not read.
 const ONTOLOGY_LIMIT: usize = 64 * 1024 * 1024;
@@ -78,9 +76,16 @@ impl<'e> Shared<'e> {
             stage: base.join("in"),
             log: base.join("log"),
         };
-        for folder in [&base, &folders.out, &folders.tmp, &folders.stage, &folders.log] {
-            fs::create_dir(folder)
-                .map_err(|error| RunError::io(format!("cannot make {}", folder.display()), error))?;
+        for folder in [
+            &base,
+            &folders.out,
+            &folders.tmp,
+            &folders.stage,
+            &folders.log,
+        ] {
+            fs::create_dir(folder).map_err(|error| {
+                RunError::io(format!("cannot make {}", folder.display()), error)
+            })?;
         }
         Ok(folders)
     }
@@ -186,7 +191,11 @@ impl CoreGate {
 
 impl Drop for Cores<'_> {
     fn drop(&mut self) {
-        let mut state = self.gate.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .gate
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         state.free += self.count;
         self.gate.changed.notify_all();
     }

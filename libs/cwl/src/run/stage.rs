@@ -57,7 +57,12 @@ impl<'g> Stage<'g> {
             let folder = self.folder.join(self.count.to_string());
             self.count += 1;
             make_folder(&folder)?;
-            self.place(object, &folder, basename(object).to_owned().as_str(), Mode::Link)
+            self.place(
+                object,
+                &folder,
+                basename(object).to_owned().as_str(),
+                Mode::Link,
+            )
         })
     }
 
@@ -183,7 +188,9 @@ pub(super) fn make_folder(path: &Path) -> Result<(), RunError> {
 pub(super) fn make_room(folder: &Path, target: &Path) -> Result<(), RunError> {
     let Ok(inner) = target.strip_prefix(folder) else {
         let name = target.display();
-        return Err(RunError::Input(format!("`{name}` lies outside the work folder")));
+        return Err(RunError::Input(format!(
+            "`{name}` lies outside the work folder"
+        )));
     };
     let mut place = folder.to_owned();
     let mut parts = inner.components().peekable();
@@ -192,7 +199,9 @@ pub(super) fn make_room(folder: &Path, target: &Path) -> Result<(), RunError> {
         match place.symlink_metadata() {
             Ok(found) if found.is_symlink() => {
                 let name = place.display();
-                return Err(RunError::Input(format!("`{name}` is a link and cannot be written to")));
+                return Err(RunError::Input(format!(
+                    "`{name}` is a link and cannot be written to"
+                )));
             }
             Ok(_) => {}
             Err(_) if parts.peek().is_some() => make_folder(&place)?,
@@ -220,7 +229,9 @@ pub(super) fn copy(from: &Path, to: &Path, guard: &Guard) -> Result<(), RunError
     }
     if !found.is_dir() {
         let name = from.display();
-        return Err(RunError::Input(format!("`{name}` is neither a file nor a folder")));
+        return Err(RunError::Input(format!(
+            "`{name}` is neither a file nor a folder"
+        )));
     }
     make_folder(to)?;
     for entry in fs::read_dir(from).map_err(fault)? {

@@ -1,7 +1,7 @@
 //! Running one CommandLineTool or ExpressionTool: from its inputs to its outputs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,15 +16,13 @@ use super::resources::{network, reservation, runtime, time_limit};
 use super::scope::Scope;
 use super::shared::{JobFolders, Shared};
 use super::stage::{Stage, make_room};
+use super::streams::{Streams, tail};
 use super::workdir;
 use crate::expression::{Context, Scripts};
 use crate::{
     Body, CommandLineTool, End, Process, RequirementKind, Reservation, RunError, Text, ToolCommand,
-    ToolOutcome, Type,
+    ToolOutcome,
 };
-
-/// Bytes of the end of standard error that an error carries.
-const LOG_TAIL: u64 = 2_000;
 
 /// Runs a process that is no workflow.
 pub(super) fn run(
@@ -36,7 +34,8 @@ pub(super) fn run(
 ) -> Result<Object, RunError> {
     shared.check_cancelled()?;
     let scripts = shared.scripts(scope);
-    let inputs = prepare(process, given, scope, &scripts, shared)?;
+    let outermost = step.is_empty();
+    let inputs = prepare(process, given, outermost, scope, &scripts, shared)?;
     match &process.body {
         Body::Tool(tool) => {
             refuse_container(process, tool, scope)?;
@@ -143,9 +142,16 @@ impl Job<'_> {
         stage.inputs(&mut inputs)?;
         let staged = inputs.clone();
         let context = self.context(&staged, &runtime);
-        workdir::fill(&folders.out, &mut stage, &mut inputs, self.scope, context, self.shared)?;
+        workdir::fill(
+            &folders.out,
+            &mut stage,
+            &mut inputs,
+            self.scope,
+            context,
+            self.shared,
+        )?;
         let context = self.context(&inputs, &runtime);
-        let streams = self.streams(&inputs, context)?;
+        let streams = Streams::of(self.process, self.tool, &inputs, context)?;
         let command = self.command(&folders, &stage, &streams, reserved, context)?;
         let outcome = self.execute(&command)?;
         let code = self.judge(&command, &outcome)?;
@@ -171,54 +177,6 @@ impl Job<'_> {
             own: &Value::Null,
             runtime,
         }
-    }
-
-    fn streams(&self, inputs: &Value, context: Context<'_>) -> Result<Streams, RunError> {
-        let file = |text: &Option<Text>, what: &str| -> Result<Option<String>, RunError> {
-            let Some(text) = text else {
-                return Ok(None);
-            };
-            let name = context.text(text, what)?;
-            if !files::is_inner(&name) {
-                return Err(RunError::Input(format!("{what} `{name}` leaves the work folder")));
-            }
-            Ok(Some(name))
-        };
-        let of_type = |wanted: &Type| {
-            let mut outputs = self.process.outputs.iter();
-            outputs.find(|output| output.type_ == *wanted)
-        };
-        let mut stdout = file(&self.tool.stdout, "stdout")?;
-        if stdout.is_none() {
-            stdout = of_type(&Type::Stdout).map(|output| format!("{}.stdout", output.id));
-        }
-        let mut stderr = file(&self.tool.stderr, "stderr")?;
-        if stderr.is_none() {
-            stderr = of_type(&Type::Stderr).map(|output| format!("{}.stderr", output.id));
-        }
-        let mut stdin = match &self.tool.stdin {
-            Some(text) => match context.evaluate(text)? {
-                Value::String(name) => Some(name),
-                Value::Null => None,
-                other => {
-                    return Err(RunError::Input(format!("stdin must be a path, not {other}")));
-                }
-            },
-            None => None,
-        };
-        let piped = self.process.inputs.iter().find(|input| {
-            let members = input.type_.members();
-            members.contains(&Type::Stdin)
-        });
-        if let (None, Some(input)) = (&stdin, piped) {
-            let path = inputs.get(&input.id).and_then(|file| file.get("path"));
-            stdin = path.and_then(Value::as_str).map(str::to_owned);
-        }
-        Ok(Streams {
-            stdin,
-            stdout,
-            stderr,
-        })
     }
 
     fn command(
@@ -266,29 +224,9 @@ impl Job<'_> {
             }
         }
         if let Some(stdin) = &command.stdin {
-            self.check_stdin(stdin, folders, stage)?;
+            Streams::check_stdin(stdin, folders, stage)?;
         }
         Ok(command)
-    }
-
-    /// Standard input is opened outside any sandbox, so it must be a file of this job.
-    fn check_stdin(
-        &self,
-        stdin: &Path,
-        folders: &JobFolders,
-        stage: &Stage<'_>,
-    ) -> Result<(), RunError> {
-        let real = stdin
-            .canonicalize()
-            .map_err(|error| RunError::Input(format!("stdin `{}`: {error}", stdin.display())))?;
-        let own = [&folders.out, &folders.stage];
-        let own = own.iter().filter_map(|folder| folder.canonicalize().ok());
-        let given = stage.originals().map(Path::to_owned);
-        if own.chain(given).any(|place: PathBuf| real.starts_with(place)) {
-            return Ok(());
-        }
-        let name = stdin.display();
-        Err(RunError::Input(format!("stdin `{name}` is no input of this tool")))
     }
 
     /// Section 4.5 "Runtime environment": HOME and TMPDIR, then what is required.
@@ -315,15 +253,20 @@ impl Job<'_> {
 
     fn execute(&self, command: &ToolCommand) -> Result<ToolOutcome, RunError> {
         let shared = self.shared;
-        let cores = shared.gate.take(command.resources.cores, &shared.cancellation);
+        let cores = shared
+            .gate
+            .take(command.resources.cores, &shared.cancellation);
         let Some(_cores) = cores else {
             return Err(RunError::Cancelled);
         };
         shared.observer.observe(&Event::ToolStarted { command });
-        let outcome = shared.executor.run(command).map_err(|error| RunError::Start {
-            program: self.program(command),
-            reason: error.to_string(),
-        })?;
+        let outcome = shared
+            .executor
+            .run(command)
+            .map_err(|error| RunError::Start {
+                program: self.program(command),
+                reason: error.to_string(),
+            })?;
         shared.observer.observe(&Event::ToolEnded {
             command,
             outcome: &outcome,
@@ -355,7 +298,11 @@ impl Job<'_> {
                 if *code == 0 && !temporary && !permanent {
                     return Ok(0);
                 }
-                Err(failed(format!("it left with code {code}"), Some(*code), temporary))
+                Err(failed(
+                    format!("it left with code {code}"),
+                    Some(*code),
+                    temporary,
+                ))
             }
             End::Signal(signal) => Err(failed(format!("signal {signal} ended it"), None, false)),
             End::Limit(limit) => Err(failed(limit.clone(), None, false)),
@@ -366,28 +313,4 @@ impl Job<'_> {
             End::Cancelled => Err(RunError::Cancelled),
         }
     }
-}
-
-/// Names of the files for the streams, where the document says so.
-struct Streams {
-    stdin: Option<String>,
-    stdout: Option<String>,
-    stderr: Option<String>,
-}
-
-/// The last lines of a log, each on a line of its own.
-fn tail(path: &Path) -> String {
-    use std::io::{Read, Seek, SeekFrom};
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(path)?;
-        let start = file.metadata()?.len().saturating_sub(LOG_TAIL);
-        file.seek(SeekFrom::Start(start))?;
-        let mut bytes = Vec::new();
-        file.take(LOG_TAIL).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.trim_end().lines().rev().take(10).collect();
-    lines.iter().rev().map(|line| format!("\n  {line}")).collect()
 }

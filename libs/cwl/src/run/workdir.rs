@@ -95,15 +95,15 @@ fn place(folder: &Path, name: &str) -> Result<PathBuf, RunError> {
 fn entries(listing: &Listing, context: Context<'_>) -> Result<Vec<Entry>, RunError> {
     let mut entries = Vec::new();
     match listing {
-        Listing::Expression(text) => add(context.evaluate(text)?, false, context, &mut entries)?,
+        Listing::Expression(text) => add(context.evaluate(text)?, &mut entries)?,
         Listing::Items(items) => {
             for item in items {
                 match item {
                     ListingItem::Expression(text) => {
-                        add(context.evaluate(text)?, false, context, &mut entries)?;
+                        add(context.evaluate(text)?, &mut entries)?;
                     }
                     ListingItem::Object(value) => {
-                        add(value.clone(), false, context, &mut entries)?;
+                        add(value.clone(), &mut entries)?;
                     }
                     ListingItem::Entry {
                         name,
@@ -125,22 +125,15 @@ fn entries(listing: &Listing, context: Context<'_>) -> Result<Vec<Entry>, RunErr
 }
 
 /// Files, folders, Dirents and lists of them, as an expression gives them.
-fn add(
-    value: Value,
-    writable: bool,
-    context: Context<'_>,
-    entries: &mut Vec<Entry>,
-) -> Result<(), RunError> {
+fn add(value: Value, entries: &mut Vec<Entry>) -> Result<(), RunError> {
     match value {
         Value::Null => Ok(()),
-        Value::Array(items) => items
-            .into_iter()
-            .try_for_each(|item| add(item, writable, context, entries)),
+        Value::Array(items) => items.into_iter().try_for_each(|item| add(item, entries)),
         Value::Object(object) if class(&Value::Object(object.clone())).is_some() => {
             entries.push(Entry::Object {
                 object,
                 name: None,
-                writable,
+                writable: false,
             });
             Ok(())
         }

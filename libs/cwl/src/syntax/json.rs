@@ -214,10 +214,12 @@ impl Parser<'_> {
             self.step();
         }
         let text = &self.text[start..self.at];
-        let number = serde_json::from_str::<Number>(text)
-            .map_err(|_| self.not_json("not a JSON number"))?;
+        let number =
+            serde_json::from_str::<Number>(text).map_err(|_| self.not_json("not a JSON number"))?;
         // serde_json may miss the nearest float by one unit in the last place; the standard library does not.
-        let exact = number.is_f64().then(|| text.parse().ok().and_then(Number::from_f64));
+        let exact = number
+            .is_f64()
+            .then(|| text.parse().ok().and_then(Number::from_f64));
         Ok(Data::Number(exact.flatten().unwrap_or(number)))
     }
 

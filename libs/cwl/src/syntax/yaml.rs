@@ -50,7 +50,10 @@ fn to_mark(file: u16, at: Marker) -> Mark {
 
 enum Open {
     List(Vec<Node>),
-    Map { map: Map, key: Option<(String, Mark)> },
+    Map {
+        map: Map,
+        key: Option<(String, Mark)>,
+    },
 }
 
 struct Level {
@@ -109,7 +112,10 @@ impl Builder<'_> {
         self.nodes = self.nodes.saturating_add(more);
         if self.nodes > self.limits.nodes {
             let limit = self.limits.nodes;
-            return Err(fail(at, format!("more than {limit} values, aliases counted out")));
+            return Err(fail(
+                at,
+                format!("more than {limit} values, aliases counted out"),
+            ));
         }
         Ok(())
     }

@@ -23,7 +23,10 @@ pub(super) fn type_(type_: &Type) -> Value {
             fields
                 .put("type", "record")
                 .maybe("name", record.name.as_deref())
-                .put("fields", record.fields.iter().map(field).collect::<Vec<_>>())
+                .put(
+                    "fields",
+                    record.fields.iter().map(field).collect::<Vec<_>>(),
+                )
                 .maybe("inputBinding", record.binding.as_ref().map(binding));
             Value::Object(fields.0)
         }
@@ -54,7 +57,10 @@ fn field(field: &Field) -> Value {
         .flag("loadContents", field.load_contents)
         .maybe("loadListing", field.load_listing.map(LoadListing::as_str))
         .maybe("inputBinding", field.binding.as_ref().map(binding))
-        .maybe("outputBinding", field.output_binding.as_ref().map(output_binding));
+        .maybe(
+            "outputBinding",
+            field.output_binding.as_ref().map(output_binding),
+        );
     Value::Object(fields.0)
 }
 

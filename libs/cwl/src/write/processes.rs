@@ -11,17 +11,30 @@ pub(super) fn process(process: &Process) -> Map<String, Value> {
     let mut fields = Fields::default();
     fields
         .put("class", process.class())
-        .maybe("id", (!process.id.is_empty()).then_some(process.id.as_str()))
+        .maybe(
+            "id",
+            (!process.id.is_empty()).then_some(process.id.as_str()),
+        )
         .maybe("label", process.label.as_deref())
         .maybe("doc", process.doc.as_deref())
         .list(
             "intent",
-            process.intent.iter().map(|iri| iri.as_str().into()).collect(),
+            process
+                .intent
+                .iter()
+                .map(|iri| iri.as_str().into())
+                .collect(),
         )
         .list("requirements", requirements(&process.requirements))
         .list("hints", requirements(&process.hints))
-        .put("inputs", process.inputs.iter().map(input).collect::<Vec<_>>())
-        .put("outputs", process.outputs.iter().map(output).collect::<Vec<_>>());
+        .put(
+            "inputs",
+            process.inputs.iter().map(input).collect::<Vec<_>>(),
+        )
+        .put(
+            "outputs",
+            process.outputs.iter().map(output).collect::<Vec<_>>(),
+        );
     match &process.body {
         Body::Tool(body) => tool(&mut fields, body),
         Body::Expression(text) => {
@@ -45,7 +58,10 @@ fn tool(fields: &mut Fields, tool: &CommandLineTool) {
     fields
         .list(
             "baseCommand",
-            tool.base_command.iter().map(|word| word.as_str().into()).collect(),
+            tool.base_command
+                .iter()
+                .map(|word| word.as_str().into())
+                .collect(),
         )
         .list("arguments", tool.arguments.iter().map(argument).collect())
         .text("stdin", tool.stdin.as_ref())
@@ -78,7 +94,10 @@ fn step(step: &Step) -> Value {
                 .collect::<Vec<_>>(),
         )
         .list("scatter", texts(&step.scatter))
-        .maybe("scatterMethod", step.scatter_method.map(crate::ScatterMethod::as_str))
+        .maybe(
+            "scatterMethod",
+            step.scatter_method.map(crate::ScatterMethod::as_str),
+        )
         .text("when", step.when.as_ref())
         .list("requirements", requirements(&step.requirements))
         .list("hints", requirements(&step.hints))
@@ -96,7 +115,10 @@ fn step_input(input: &StepInput) -> Value {
     fields
         .maybe("default", input.default.clone())
         .flag("loadContents", input.load_contents)
-        .maybe("loadListing", input.load_listing.map(crate::LoadListing::as_str))
+        .maybe(
+            "loadListing",
+            input.load_listing.map(crate::LoadListing::as_str),
+        )
         .text("valueFrom", input.value_from.as_ref());
     Value::Object(fields.0)
 }

@@ -71,7 +71,11 @@ fn unknown(class: &str, body: &Value) -> Value {
     if let Value::Object(fields) = body {
         let mut fields: Vec<_> = fields.iter().filter(|(key, _)| *key != "class").collect();
         fields.sort_by_key(|(key, _)| *key);
-        map.extend(fields.into_iter().map(|(key, value)| (key.clone(), value.clone())));
+        map.extend(
+            fields
+                .into_iter()
+                .map(|(key, value)| (key.clone(), value.clone())),
+        );
     }
     Value::Object(map)
 }
