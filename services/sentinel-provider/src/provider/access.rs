@@ -1,0 +1,299 @@
+//! Opening files: who shows a reservation and the authority to read it gets tokens, each good for one
+//! file and for seconds; whoever shows a token gets the bytes, as long as reservation and grant hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _, try_unfold};
+use oc_auth::{Access, Ask, Caveat, Macaroon};
+use oc_door::{Caller, DoorError};
+use oc_kernel::{Name, ObjectKey, OrgId};
+use oc_objects::{ObjectError, ObjectInfo};
+use oc_proto::federation::v1 as pb;
+use oc_trust::envelope::{Here, Statement, Unverified};
+use oc_trust::{Asking, Authority, Chain, ChainError, Delegation, Grant, KeySet, verify_chain};
+use serde::{Deserialize, Serialize};
+
+use super::Provider;
+use crate::convert;
+use crate::domain::{DataError, Reservation};
+
+/// How often a transfer that runs looks whether it still may.
+const RECHECK: Duration = Duration::from_secs(5);
+
+/// A file on its way out.
+pub(crate) struct Opened {
+    /// The whole file.
+    pub(crate) info: ObjectInfo,
+    /// Its bytes from the offset on; broken off when the reservation or its grant ends.
+    pub(crate) bytes: BoxStream<'static, Result<Bytes, DataError>>,
+}
+
+/// What a token was made for. Only what its signature covers is believed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Ticket {
+    /// The file.
+    key: ObjectKey,
+    /// The key of the reservation's document.
+    reservation: String,
+    /// The generation of the grant; zero for our own.
+    generation: u64,
+}
+
+impl Provider {
+    /// Opens files of a reservation for one attempt. A partner shows the chain that gives it the right; our
+    /// own services need none, because compute-provider has verified it at admission.
+    ///
+    /// # Errors
+    /// When the reservation has ended, its grant is no longer good, or the chain does not give the right.
+    pub(crate) async fn access(
+        &self,
+        caller: &Caller,
+        request: &pb::AccessRequest,
+    ) -> Result<pb::AccessResponse, DataError> {
+        let held = self.reservation(&request.reservation_id).await?;
+        let reservation = &held.value;
+        let now_ms = self.clock().now_ms();
+        let keys = request.keys.iter().map(|key| {
+            key.parse()
+                .map_err(|reason| DataError::name("a key", key, reason))
+        });
+        let keys: Vec<ObjectKey> = keys.collect::<Result<_, _>>()?;
+        let authority = match caller.own {
+            true => None,
+            false => Some(self.authority(caller, request, reservation).await?),
+        };
+        reservation.check(now_ms)?;
+        let generation = self.check_reservation_grant(reservation).await?;
+        let shown = authority.as_ref().and_then(|a| a.grant.as_ref());
+        if let Some(grant) = shown.filter(|grant| grant.generation != generation) {
+            return Err(DataError::Generation {
+                current: generation,
+                shown: grant.generation,
+            });
+        }
+        let owner = self.owner().await?;
+        let life_ms = u64::from(self.settings().token_seconds) * 1000;
+        let mut objects = Vec::new();
+        for file in reservation.select(&keys)? {
+            let opens = authority
+                .as_ref()
+                .is_none_or(|a| a.reads(&file.key).is_some());
+            if !opens {
+                return Err(DataError::Outside {
+                    key: file.key.to_string(),
+                    place: "the delegation",
+                });
+            }
+            let ticket = Ticket {
+                key: file.key.clone(),
+                reservation: held.key.clone(),
+                generation,
+            };
+            objects.push(pb::OpenObject {
+                object: Some(convert::object(&owner, file)),
+                token: self.token(&ticket, now_ms + life_ms)?,
+                expires_at_ms: now_ms + life_ms,
+            });
+        }
+        Ok(pb::AccessResponse { objects })
+    }
+
+    fn token(&self, ticket: &Ticket, end_ms: u64) -> Result<String, DataError> {
+        let identifier = serde_json::to_string(ticket).map_err(|reason| DataError::Json {
+            what: "ticket",
+            reason,
+        })?;
+        let macaroon = Macaroon::mint(&self.0.token_key, &identifier)
+            .with(&Caveat::Input(vec![ticket.key.clone()]))
+            .with(&Caveat::Time(end_ms))
+            .with(&Caveat::Generation(ticket.generation));
+        Ok(macaroon.to_text())
+    }
+
+    /// The authority of a partner's chain over this reservation.
+    async fn authority(
+        &self,
+        caller: &Caller,
+        request: &pb::AccessRequest,
+        reservation: &Reservation,
+    ) -> Result<Authority, DataError> {
+        let chain = chain_of(&request.delegation)?;
+        let owner = self.owner().await?;
+        let network: Name = caller
+            .network
+            .as_deref()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|reason| DataError::name("a network", "", reason))?;
+        let asking = Asking {
+            owner: &owner,
+            presenter: &caller.org,
+            here: Here {
+                network: &network,
+                now_ms: self.clock().now_ms(),
+            },
+        };
+        let organisations = organisations(&chain)?;
+        let keys = self.key_sets(&organisations, false).await?;
+        let authority = match verify_chain(&chain, &keys, &asking) {
+            // A key that was replaced a moment ago: once more with what discovery knows now.
+            Err(ChainError::Open { .. }) => {
+                let keys = self.key_sets(&organisations, true).await?;
+                verify_chain(&chain, &keys, &asking)?
+            }
+            other => other?,
+        };
+        let grant_id = authority.grant.as_ref().map(|grant| grant.id.to_string());
+        for (what, same) in [
+            ("consumer", authority.consumer == reservation.holder),
+            (
+                "grant",
+                grant_id.unwrap_or_default() == reservation.grant_id,
+            ),
+            ("run", authority.run.to_string() == reservation.run_id),
+            (
+                "attempt",
+                authority.attempt.to_string() == request.attempt_id,
+            ),
+        ] {
+            if !same {
+                return Err(DataError::Mismatch(what));
+            }
+        }
+        Ok(authority)
+    }
+
+    async fn key_sets(
+        &self,
+        organisations: &[OrgId],
+        anew: bool,
+    ) -> Result<BTreeMap<OrgId, Arc<KeySet>>, DoorError> {
+        let mut sets = BTreeMap::new();
+        for org in organisations {
+            let history = match anew {
+                true => self.door().fetch_key_history(*org).await?,
+                false => self.door().key_history(*org).await?,
+            };
+            sets.insert(*org, Arc::new(history.current().clone()));
+        }
+        Ok(sets)
+    }
+
+    /// The bytes of the file that a token opens, from `offset` on.
+    ///
+    /// # Errors
+    /// When the token opens nothing, or the reservation or its grant has ended.
+    pub(crate) async fn open_bulk(&self, token: &str, offset: u64) -> Result<Opened, DataError> {
+        let macaroon = Macaroon::from_text(token)?;
+        let ticket: Ticket =
+            serde_json::from_slice(macaroon.identifier()).map_err(|reason| DataError::Json {
+                what: "token",
+                reason,
+            })?;
+        let generation = self.still_open(&ticket).await?;
+        let ask = Ask {
+            now_ms: self.clock().now_ms(),
+            generation,
+            work: None,
+            access: Access::Read(&ticket.key),
+        };
+        macaroon.verify(&self.0.token_key, &ask)?;
+        let info = self.0.objects.stat(&ticket.key).await?;
+        if offset > info.length {
+            let length = info.length;
+            let key = ticket.key;
+            return Err(ObjectError::Range { key, length }.into());
+        }
+        let bytes = match offset == info.length {
+            true => futures::stream::empty().boxed(),
+            false => {
+                let range = Some(offset..info.length);
+                self.0.objects.get(&ticket.key, range).await?.stream
+            }
+        };
+        Ok(Opened {
+            info,
+            bytes: self.watched(bytes, ticket),
+        })
+    }
+
+    /// The generation of the grant behind a ticket whose reservation holds.
+    async fn still_open(&self, ticket: &Ticket) -> Result<u64, DataError> {
+        let held = self.0.reservations.get(&ticket.reservation).await?;
+        let held = held.ok_or_else(|| DataError::NoReservation("of the token".to_owned()))?;
+        held.value.check(self.clock().now_ms())?;
+        self.check_reservation_grant(&held.value).await
+    }
+
+    /// The same bytes, broken off when what the ticket rests on ends.
+    fn watched(
+        &self,
+        bytes: BoxStream<'static, Result<Bytes, ObjectError>>,
+        ticket: Ticket,
+    ) -> BoxStream<'static, Result<Bytes, DataError>> {
+        let begin = (self.clone(), bytes, ticket, Instant::now());
+        let parts = try_unfold(
+            begin,
+            |(provider, mut bytes, ticket, mut checked)| async move {
+                if checked.elapsed() >= RECHECK {
+                    let current = provider.still_open(&ticket).await?;
+                    if current != ticket.generation {
+                        let shown = ticket.generation;
+                        return Err(DataError::Generation { current, shown });
+                    }
+                    checked = Instant::now();
+                }
+                match bytes.next().await {
+                    None => Ok(None),
+                    Some(part) => Ok(Some((part?, (provider, bytes, ticket, checked)))),
+                }
+            },
+        );
+        parts.boxed()
+    }
+}
+
+/// The chain in a request: the envelopes from the grant on, or from the first delegation where the owner
+/// itself is the root.
+fn chain_of(envelopes: &[Vec<u8>]) -> Result<Chain, DataError> {
+    let first = envelopes.first().ok_or(ChainError::Length { found: 0 })?;
+    let broken = |source| ChainError::Open {
+        part: "the first envelope".to_owned(),
+        source,
+    };
+    let envelope = oc_trust::Envelope::from_json(first).map_err(broken)?;
+    let links = |from: usize| envelopes[from..].to_vec();
+    Ok(match envelope.payload_type == Grant::TYPE {
+        true => Chain {
+            grant: Some(first.clone()),
+            links: links(1),
+        },
+        false => Chain {
+            grant: None,
+            links: links(0),
+        },
+    })
+}
+
+/// Whose keys a chain needs, as it claims. Nothing of it is believed yet.
+fn organisations(chain: &Chain) -> Result<Vec<OrgId>, DataError> {
+    let broken = |part: String| move |source| ChainError::Open { part, source };
+    let mut organisations = Vec::new();
+    if let Some(grant) = &chain.grant {
+        let grant = Unverified::<Grant>::parse(grant).map_err(broken("the grant".to_owned()))?;
+        organisations.extend([grant.claim().provider, grant.claim().consumer]);
+    }
+    if chain.links.len() > oc_trust::chain::MOST_LINKS {
+        let found = chain.links.len();
+        return Err(ChainError::Length { found }.into());
+    }
+    for (at, link) in chain.links.iter().enumerate() {
+        let part = format!("delegation {}", at + 1);
+        let link = Unverified::<Delegation>::parse(link).map_err(broken(part))?;
+        organisations.push(link.claim().issuer);
+    }
+    Ok(organisations)
+}

@@ -1,0 +1,53 @@
+//! Ends the reservations of a grant when the grant ends.
+
+use std::time::Duration;
+
+use oc_bus::{Bus, BusError, Consumer, Subscription};
+use tokio_util::sync::CancellationToken;
+
+use crate::provider::Provider;
+
+/// States in which a grant opens nothing any more.
+const OVER: [&str; 4] = ["denied", "ended", "revoked", "expired"];
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Subscribes to what compute-provider tells of grants.
+///
+/// # Errors
+/// The bus's.
+pub(crate) async fn subscribe(bus: &dyn Bus) -> Result<Box<dyn Consumer>, BusError> {
+    let wanted = Subscription::durable("sentinel-provider-grants", &["oc.compute.grant.v1"])?;
+    bus.subscribe(wanted).await
+}
+
+/// Runs until told to stop.
+pub(crate) async fn end_with_grants(
+    provider: Provider,
+    mut grants: Box<dyn Consumer>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            next = grants.next() => next,
+        };
+        let Some(delivery) = next else {
+            anyhow::bail!("the subscription to grants has ended");
+        };
+        let data = delivery.event.data.as_ref();
+        let text = |field: &str| data.and_then(|data| data[field].as_str());
+        let ended = match (text("grant_id"), text("state")) {
+            (Some(grant), Some(state)) if OVER.contains(&state) => provider.end_grant(grant).await,
+            _ => Ok(()),
+        };
+        match ended {
+            Ok(()) => delivery.ack().await?,
+            Err(error) => {
+                let error = oc_service::problem::chain(&error);
+                tracing::warn!(error, "reservations of an ended grant cannot be closed yet");
+                delivery.nak(RETRY).await?;
+            }
+        }
+    }
+}
