@@ -4,3 +4,4 @@
 //! It does not know how a workflow is planned, how a partner is reached, or what a usage record costs.
 
 pub mod domain;
+pub mod runtime;

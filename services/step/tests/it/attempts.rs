@@ -70,7 +70,7 @@ impl Bench {
         self.folder.path().join("attempt")
     }
 
-    fn start(&self, document: &Value, order: Value) -> Running {
+    fn job(&self, document: &Value, order: Value) -> PathBuf {
         let Value::Object(order) = order else {
             unreachable!()
         };
@@ -85,6 +85,11 @@ impl Bench {
         };
         let path = self.folder.path().join("job.json");
         fs::write(&path, serde_json::to_vec(&job).unwrap()).unwrap();
+        path
+    }
+
+    fn start(&self, document: &Value, order: Value) -> Running {
+        let path = self.job(document, order);
         let mut process = Command::new(env!("CARGO_BIN_EXE_oc-step"))
             .arg("run")
             .arg(&path)
@@ -453,4 +458,31 @@ fn a_runner_that_is_killed_leaves_no_process() {
     running.process.kill().unwrap();
     running.process.wait().unwrap();
     eventually("its tools are gone", || processes_of(&bench.folder()) == 0);
+}
+
+#[test]
+fn a_runner_dies_with_its_parent_even_while_its_standard_input_is_open() {
+    let bench = bench();
+    let job = bench.job(&shell("echo begun; sleep 1000"), json!({}));
+    let mut parent = Command::new("sh")
+        .args(["-c", r#"exec 3<&0; "$0" run "$1" <&3 & wait"#])
+        .arg(env!("CARGO_BIN_EXE_oc-step"))
+        .arg(&job)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(parent.stdin.as_mut().unwrap(), "{MACAROON}").unwrap();
+    let events = BufReader::new(parent.stdout.take().unwrap());
+    let mut running = Running {
+        process: parent,
+        events,
+    };
+    until_a_tool_prints(&mut running);
+    let _kept_open = running.process.stdin.take();
+    running.process.kill().unwrap();
+    running.process.wait().unwrap();
+    eventually("the runner and its tools are gone", || {
+        processes_of(bench.folder.path()) == 0
+    });
 }
