@@ -121,6 +121,10 @@ impl Resolver for LocalFiles {
         {
             return Err(forbidden("it lies outside the folder of the document"));
         }
+        // Opening a pipe or a device could block for ever.
+        if !real.is_file() {
+            return Err(unreadable("it is no file".to_owned()));
+        }
         let file = File::open(&real).map_err(|error| unreadable(error.to_string()))?;
         let mut bytes = Vec::new();
         file.take(limit as u64 + 1)

@@ -194,6 +194,10 @@ pub(super) fn contents(path: &Path) -> Result<String, RunError> {
         Ok(bytes)
     };
     let name = path.display();
+    // Opening a pipe or a device could block for ever.
+    if !path.is_file() {
+        return Err(RunError::Input(format!("{name} is no file")));
+    }
     let bytes = read().map_err(|error| RunError::io(format!("cannot read {name}"), error))?;
     if bytes.len() as u64 > CONTENTS_LIMIT {
         return Err(RunError::Input(format!(

@@ -14,7 +14,9 @@ use super::format::Ontology;
 use super::scope::Scope;
 use crate::expression::Scripts;
 use crate::resolve::Resolver;
-use crate::{Cancellation, Document, Evaluator, Executor, LocalFiles, RequirementKind, RunError};
+use crate::{
+    Cancellation, Document, Evaluator, Executor, LocalFiles, RequirementKind, RunError, path_of_uri,
+};
 
 /// An ontology larger than this is not read.
 const ONTOLOGY_LIMIT: usize = 64 * 1024 * 1024;
@@ -108,6 +110,14 @@ impl<'e> Shared<'e> {
         self.ontology.get_or_init(|| {
             let mut ontology = Ontology::default();
             for uri in self.document.schemas() {
+                let allowed = path_of_uri(uri).is_some_and(|path| self.guard.check(&path).is_ok());
+                if !allowed {
+                    tracing::warn!(
+                        uri,
+                        "an ontology outside the folders of the job is left out"
+                    );
+                    continue;
+                }
                 match LocalFiles::anywhere().fetch(uri, ONTOLOGY_LIMIT) {
                     Ok(text) => ontology.read(&text),
                     Err(error) => tracing::warn!(%error, "an ontology is left out"),

@@ -211,7 +211,7 @@ fn text_that_is_neither_yaml_nor_json_has_a_place() {
         ("a: [1, 2\nb: 3\n", (2, 2)),
         ("{\"a\": 1,\n \"a\": 2}", (2, 2)),
         ("a: 1\na: 2\n", (2, 1)),
-        ("{\"a\": tru}", (1, 7)),
+        ("{\"a\": [1, 2}", (1, 12)),
     ] {
         let error = Document::parse(text, "x", &Limits::default()).unwrap_err();
         let fault = &error.findings()[0];

@@ -1,5 +1,10 @@
 //! Loading, checking, cutting and running documents, seen from outside.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its bench has failed"
+)]
+
 mod checking;
 mod fragments;
 mod fuzzing;
