@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attempts;
+mod bench;
 mod fake_node;
+mod lifetime;
 mod transfer;
