@@ -13,7 +13,8 @@ use oc_store::SqliteStore;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::world::{Org, World, dataset};
+use super::node::{Org, dataset};
+use super::world::World;
 
 async fn app() -> App {
     let switchboard = Switchboard::new();

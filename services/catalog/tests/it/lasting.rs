@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{Org, World, dataset};
+use super::node::{Org, dataset};
+use super::world::World;
 
 #[tokio::test]
 async fn an_offer_whose_owner_is_gone_is_marked_stale_and_then_dropped_and_comes_back_with_it() {

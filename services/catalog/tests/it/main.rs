@@ -6,8 +6,11 @@
     reason = "a helper of a test fails the test as its body does"
 )]
 
+mod discovery;
 mod faces;
 mod lasting;
+mod node;
+mod script;
 mod sharing;
 mod strangers;
 mod world;
