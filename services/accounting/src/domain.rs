@@ -11,6 +11,7 @@ mod key;
 mod ledger;
 mod model;
 mod month;
+mod objections;
 mod observation;
 mod provide;
 mod report;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use oc_kernel::{GrantId, OrgId};
 use oc_store::{Collection, Index, IndexValue};
-use oc_trust::{Grant, OpenError, Unverified};
+use oc_trust::{Currency, Grant, OpenError, Unverified};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,6 +39,8 @@ pub struct Books {
     pub other: OrgId,
     /// The newest envelope of the grant, a DSSE envelope in JSON.
     pub terms: String,
+    /// The currency of its price.
+    pub currency: Currency,
     /// The grant's generation in `terms`.
     pub generation: u64,
     /// The grant's state as compute-provider last said, for people.

@@ -1,25 +1,29 @@
 //! The consumer's side: fetching the provider's log, auditing it, countersigning or objecting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use oc_kernel::{GrantId, OrgId};
+use oc_kernel::GrantId;
 use oc_trust::{
-    Digest, Frontier, Grant, Here, Objection, RecordId, Sealed, UsageHead, UsageRecord, audit,
-    countersign, merkle, open,
+    Digest, Frontier, Grant, Here, Sealed, UsageHead, UsageRecord, countersign, merkle, open,
 };
+use tokio::time::Instant;
 
 use super::books::{Books, Side};
 use super::cause::Cause;
 use super::error::AccountingError;
 use super::key::BooksKey;
+use super::objections::Judgement;
 use super::observation::{AttemptSeen, Observation};
-use super::provide::{MOST_IN_ONE_ANSWER, MOST_IN_ONE_STEP, disputed, settled};
+use super::provide::{MOST_IN_ONE_ANSWER, MOST_IN_ONE_STEP, settled};
 use super::service::Accounting;
 use crate::ports::OfferedHead;
 
-/// How long after its end an attempt may be unknown here before that is an objection, in ms: our own event
-/// about it may still be on its way.
-const EVENT_DELAY_MS: u64 = 60_000;
+/// How long a settlement waits for events and records that are on their way.
+const SETTLE_WAIT: Duration = Duration::from_secs(5);
+/// How often it looks again meanwhile.
+const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+/// How long after its end an attempt's record is waited for, in ms: one that never began has none.
+const RECORD_DELAY_MS: u64 = 10_000;
 
 /// What a settlement came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +36,31 @@ pub struct Settled {
     pub causes: Vec<Cause>,
 }
 
-/// New records and what was found in them.
-struct Step {
+impl Settled {
+    fn agreed(size: u64) -> Self {
+        Self {
+            size,
+            countersigned: true,
+            causes: Vec::new(),
+        }
+    }
+}
+
+/// What one head came to.
+enum Step {
+    /// Agreed on, and the log goes on beyond it.
+    More,
+    /// Both sides agree on so many records: all there are.
+    Agreed(u64),
+    /// Something is wrong, or may yet explain itself.
+    Objected { causes: Vec<Cause>, wait: bool },
+}
+
+/// A head and the records that it adds to ours.
+pub(crate) struct News {
     head: Sealed<UsageHead>,
     first: u64,
-    records: Vec<UsageRecord>,
+    pub(crate) records: Vec<UsageRecord>,
 }
 
 impl Accounting {
@@ -76,15 +100,38 @@ impl Accounting {
                 causes: state.disputes,
             });
         }
+        let deadline = Instant::now() + SETTLE_WAIT;
         loop {
-            let (settled, more) = self.settle_step(grant).await?;
-            if !more || !settled.countersigned {
+            let (settled, wait) = match self.settle_step(grant).await? {
+                Step::More => continue,
+                Step::Agreed(size) => {
+                    let wait = self.awaits_record(grant).await?;
+                    (Settled::agreed(size), wait)
+                }
+                Step::Objected { causes, wait } => {
+                    let settled = Settled {
+                        size: books.agreed_size,
+                        countersigned: false,
+                        causes,
+                    };
+                    (settled, wait)
+                }
+            };
+            if !wait || Instant::now() >= deadline {
                 return Ok(settled);
             }
+            tokio::time::sleep(SETTLE_AGAIN).await;
         }
     }
 
-    async fn settle_step(&self, grant: GrantId) -> Result<(Settled, bool), AccountingError> {
+    /// True when an attempt ended just now whose record the provider may be writing.
+    async fn awaits_record(&self, grant: GrantId) -> Result<bool, AccountingError> {
+        let since = self.0.clock.now_ms().saturating_sub(RECORD_DELAY_MS);
+        let ended = self.ended_since(since).await?;
+        Ok(ended.iter().any(|seen| seen.grant == grant))
+    }
+
+    async fn settle_step(&self, grant: GrantId) -> Result<Step, AccountingError> {
         let books = self.books_of(grant).await?.value;
         let terms = books.grant()?;
         let key = BooksKey::Grant(grant);
@@ -93,26 +140,22 @@ impl Accounting {
         let head = self.check_head(&books, &terms, known, &offered).await?;
         let more = head.statement().size == known + MOST_IN_ONE_STEP;
 
-        let step = self.fetch(&books, known, head).await?;
+        let news = self.fetch(&books, known, head).await?;
         let me = self.me().await?;
-        let found = self.audit(&step, &terms, me).await?;
+        let found = self.audit(&news, &terms, me).await?;
         if !found.is_empty() {
+            let wait = found
+                .values()
+                .all(|(_, judgement)| *judgement == Judgement::Waiting);
             let causes = self.object(&books, found).await?;
-            let settled = Settled {
-                size: books.agreed_size,
-                countersigned: false,
-                causes,
-            };
-            return Ok((settled, false));
+            return Ok(Step::Objected { causes, wait });
         }
-        self.agree(&books, step).await?;
-        let size = self.0.model.size(key);
-        let settled = Settled {
-            size,
-            countersigned: true,
-            causes: Vec::new(),
-        };
-        Ok((settled, more))
+        self.agree(&books, news).await?;
+        Ok(if more {
+            Step::More
+        } else {
+            Step::Agreed(self.0.model.size(key))
+        })
     }
 
     /// The head must be the provider's, of this grant, and go on from the log we know.
@@ -162,7 +205,7 @@ impl Accounting {
         books: &Books,
         first: u64,
         head: Sealed<UsageHead>,
-    ) -> Result<Step, AccountingError> {
+    ) -> Result<News, AccountingError> {
         let mut frontier = self.0.model.frontier(BooksKey::Grant(books.grant));
         let size = head.statement().size;
         let mut records: Vec<UsageRecord> = Vec::new();
@@ -186,124 +229,29 @@ impl Accounting {
             let what = "the records are not those its head was signed over".to_owned();
             return Err(AccountingError::Log(what));
         }
-        Ok(Step {
+        Ok(News {
             head,
             first,
             records,
         })
     }
 
-    /// Everything that is wrong with the new records. One that a later one of them corrects is judged through that.
-    async fn audit(
-        &self,
-        step: &Step,
-        terms: &Grant,
-        me: OrgId,
-    ) -> Result<BTreeMap<u64, (Cause, Judgement)>, AccountingError> {
-        let corrected: BTreeSet<&RecordId> = step
-            .records
-            .iter()
-            .filter_map(|record| record.corrects.as_ref())
-            .collect();
-        let now_ms = self.0.clock.now_ms();
-        let mut seen = BTreeSet::new();
-        let mut found = BTreeMap::new();
-        for record in &step.records {
-            let twice = !seen.insert(&record.id) || self.0.ledger.find(&record.id).await?.is_some();
-            let own = self.0.observations.get(&record.attempt.to_string()).await?;
-            let own = own.map(|own| own.value).filter(|own| own.grant == terms.id);
-            let observed = own.as_ref().map(|own| own.observed(now_ms));
-            let objection = if twice {
-                Err(Objection::Twice(record.attempt))
-            } else if corrected.contains(&record.id) {
-                Ok(())
-            } else {
-                audit(record, observed.as_ref(), terms)
-            };
-            let objection = match (objection, &record.corrects) {
-                (Ok(()), Some(id)) => self.check_corrected(id, record, &seen).await?,
-                (objection, _) => objection,
-            };
-            let Err(objection) = objection else { continue };
-            let judgement = Judgement::of(&objection, record, own.is_some(), now_ms);
-            let cause = Cause::objection(record.seq, &objection, me, now_ms);
-            found.insert(record.seq, (cause, judgement));
-        }
-        Ok(found)
-    }
-
-    /// A correction must follow the record that it names.
-    async fn check_corrected(
-        &self,
-        id: &RecordId,
-        record: &UsageRecord,
-        seen: &BTreeSet<&RecordId>,
-    ) -> Result<Result<(), Objection>, AccountingError> {
-        let known = seen.contains(id) || self.0.ledger.find(id).await?.is_some();
-        Ok(known
-            .then_some(())
-            .ok_or_else(|| Objection::Id(record.id.clone())))
-    }
-
-    /// Tells the provider and keeps the objections; what may yet explain itself is only said to the caller.
-    async fn object(
-        &self,
-        books: &Books,
-        found: BTreeMap<u64, (Cause, Judgement)>,
-    ) -> Result<Vec<Cause>, AccountingError> {
-        let grant = books.grant;
-        let causes = found.values().map(|(cause, _)| cause.clone()).collect();
-        let firm: BTreeMap<u64, Cause> = found
-            .into_iter()
-            .filter(|(_, (_, judgement))| *judgement == Judgement::Firm)
-            .map(|(position, (cause, _))| (position, cause))
-            .collect();
-        let news: Vec<(u64, Cause)> = firm
-            .iter()
-            .filter(|(position, _)| !books.disputes.contains_key(position))
-            .map(|(position, cause)| (*position, cause.clone()))
-            .collect();
-        self.0
-            .books
-            .update(&grant.to_string(), |books| {
-                books.disputes.clear();
-                for (position, cause) in &firm {
-                    books.dispute(*position, cause.clone());
-                }
-                let events = news.iter();
-                Ok::<_, AccountingError>(
-                    events
-                        .map(|(position, cause)| disputed(grant, *position, cause))
-                        .collect(),
-                )
-            })
-            .await?;
-        for (position, cause) in &firm {
-            let told = self
-                .0
-                .providers
-                .dispute(books.other, grant, *position, cause);
-            told.await?;
-        }
-        Ok(causes)
-    }
-
     /// Copies the records, countersigns, hands the countersignature over, and only then takes the books as agreed
     /// on: what we export the provider has too. Each part may be repeated, so that after a crash the next
     /// settlement goes on where this one ended.
-    async fn agree(&self, books: &Books, step: Step) -> Result<(), AccountingError> {
+    async fn agree(&self, books: &Books, news: News) -> Result<(), AccountingError> {
         let grant = books.grant;
         let key = BooksKey::Grant(grant);
-        let size = step.head.statement().size;
+        let size = news.head.statement().size;
         if books.agreed.is_some() && books.agreed_size == size {
             return Ok(());
         }
-        if !step.records.is_empty() {
-            self.0.ledger.copy(key, step.first, step.records).await?;
+        if !news.records.is_empty() {
+            self.0.ledger.copy(key, news.first, news.records).await?;
             self.0.model.catch_up(key).await?;
         }
-        let head = String::from_utf8_lossy(step.head.bytes()).into_owned();
-        let both = countersign(self.0.organisation.as_ref(), step.head).await?;
+        let head = String::from_utf8_lossy(news.head.bytes()).into_owned();
+        let both = countersign(self.0.organisation.as_ref(), news.head).await?;
         let envelope = both.bytes().to_vec();
         self.0
             .providers
@@ -314,10 +262,10 @@ impl Accounting {
         self.0
             .books
             .update(&grant.to_string(), |books| {
-                let news = size > books.agreed_size;
+                let grown = size > books.agreed_size;
                 books.head = Some(head.clone());
                 books.agree(agreed.clone(), size);
-                Ok::<_, AccountingError>(if news {
+                Ok::<_, AccountingError>(if grown {
                     vec![settled(grant, size)]
                 } else {
                     vec![]
@@ -360,25 +308,6 @@ impl Accounting {
         match marked.await {
             Ok(_) | Err(AccountingError::Store(oc_store::StoreError::NotFound { .. })) => Ok(()),
             Err(error) => Err(error),
-        }
-    }
-}
-
-/// Whether an objection is to be made now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Judgement {
-    /// It is wrong.
-    Firm,
-    /// Our own event about the attempt may still be on its way.
-    Waiting,
-}
-
-impl Judgement {
-    fn of(objection: &Objection, record: &UsageRecord, seen: bool, now_ms: u64) -> Self {
-        let young = record.ended_ms.saturating_add(EVENT_DELAY_MS) > now_ms;
-        match objection {
-            Objection::Attempt(_) if young && !seen => Judgement::Waiting,
-            _ => Judgement::Firm,
         }
     }
 }

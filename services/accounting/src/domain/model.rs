@@ -45,8 +45,10 @@ impl Model {
 
     /// Reads everything that is new in all books.
     pub(crate) async fn catch_up_all(&self) -> Result<(), LedgerError> {
-        for (books, _) in self.ledger.books().await? {
-            self.catch_up(books).await?;
+        for (books, size) in self.ledger.books().await? {
+            if self.size(books) < size {
+                self.catch_up(books).await?;
+            }
         }
         Ok(())
     }

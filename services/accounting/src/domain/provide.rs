@@ -102,6 +102,7 @@ impl Accounting {
             side,
             other,
             terms: terms.envelope.clone(),
+            currency: grant.price.currency,
             generation: grant.generation,
             state: terms.state.clone(),
             epoch: 1,

@@ -1,6 +1,10 @@
 //! What people and programs see: records, sums, and where books stand.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
 use oc_kernel::{GrantId, OrgId, Page, PageRequest, PageToken};
+use oc_store::Query;
 use oc_trust::{Currency, Digest, UsageRecord, merkle};
 
 use super::books::Side;
@@ -8,6 +12,7 @@ use super::cause::Cause;
 use super::error::AccountingError;
 use super::key::BooksKey;
 use super::month::Month;
+use super::observation::Observation;
 use super::service::Accounting;
 use super::sums::{Sum, SumBy};
 
@@ -150,24 +155,13 @@ impl Accounting {
     /// # Errors
     /// The store's.
     pub async fn unsettled(&self, since_ms: u64) -> Result<Vec<GrantId>, AccountingError> {
-        use std::collections::BTreeSet;
-        use std::ops::Bound;
-
-        use oc_store::Query;
-
-        let since = i64::try_from(since_ms).unwrap_or(i64::MAX);
-        let ended = Query::range(
-            "unrecorded",
-            Bound::Included(since.into()),
-            Bound::Unbounded,
-        );
-        let ended = self.0.observations.all(&ended).await?;
         let disputed = self
             .0
             .books
             .all(&Query::equals("unfinished", "true"))
             .await?;
-        let mut grants: BTreeSet<GrantId> = ended.iter().map(|seen| seen.value.grant).collect();
+        let ended = self.ended_since(since_ms).await?;
+        let mut grants: BTreeSet<GrantId> = ended.iter().map(|seen| seen.grant).collect();
         grants.extend(disputed.iter().map(|books| books.value.grant));
 
         let mut known = Vec::new();
@@ -178,6 +172,21 @@ impl Accounting {
             }
         }
         Ok(known)
+    }
+
+    /// Attempts of ours that ended since `since_ms` and whose records are not in the agreed books.
+    pub(crate) async fn ended_since(
+        &self,
+        since_ms: u64,
+    ) -> Result<Vec<Observation>, AccountingError> {
+        let since = i64::try_from(since_ms).unwrap_or(i64::MAX);
+        let ended = Query::range(
+            "unrecorded",
+            Bound::Included(since.into()),
+            Bound::Unbounded,
+        );
+        let ended = self.0.observations.all(&ended).await?;
+        Ok(ended.into_iter().map(|seen| seen.value).collect())
     }
 }
 

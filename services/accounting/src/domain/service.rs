@@ -118,7 +118,7 @@ impl Accounting {
                     Side::Consumer => Direction::Received,
                 },
                 other: books.other,
-                currency: books.grant()?.price.currency,
+                currency: books.currency,
             };
             accounts.insert(BooksKey::Grant(books.grant), account);
         }

@@ -1,8 +1,10 @@
 //! What two organisations agree on, and what they do not.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use oc_kernel::{Clock as _, Money, SystemClock};
-use oc_trust::{UsageHead, UsageRecord, open_evidence};
+use oc_trust::{Frontier, UsageHead, UsageRecord, open_countersigned, open_evidence};
 use serde_json::{Value, json};
 
 use crate::world::{Attempt, World, until};
@@ -28,8 +30,7 @@ async fn both_sides_end_with_the_same_records_under_both_signatures() {
     let export = world.agreed_export().await;
     let books = &export["books"][0];
     assert_eq!(books["records"].as_array().unwrap().len(), 3);
-    // Whoever has the export can check both signatures and that the head covers these records.
-    assert_eq!(books["head"]["signatures"].as_array().unwrap().len(), 2);
+    check_export(&world, books);
 
     let csv = format!("grant_id={}&format=csv", world.grant.id);
     let (north, south) = (
@@ -38,6 +39,40 @@ async fn both_sides_end_with_the_same_records_under_both_signatures() {
     );
     assert_eq!(north, south);
     assert_eq!(north.iter().filter(|byte| **byte == b'\n').count(), 4);
+}
+
+/// What anybody can check who has an export and both KeySets: the signatures, and that the head covers the records.
+fn check_export(world: &World, books: &Value) {
+    let (south, north) = (
+        world.south.discovery.history(),
+        world.north.discovery.history(),
+    );
+    let head = books["head"].to_string();
+    let head = open_countersigned(head.as_bytes(), &south.ever(), &north.ever()).unwrap();
+    let mut frontier = Frontier::new();
+    for record in books["records"].as_array().unwrap() {
+        let record = UsageRecord::from_canonical(record.to_string().as_bytes()).unwrap();
+        frontier.append(record.leaf());
+    }
+    assert_eq!(head.statement().size, frontier.size());
+    assert_eq!(head.statement().root, frontier.root());
+}
+
+#[tokio::test]
+async fn a_settlement_waits_a_moment_for_the_record_of_an_attempt_that_just_ended() {
+    let world = World::start().await;
+    let mut attempt = Attempt::new();
+    attempt.submitted_ms = SystemClock.now_ms() - attempt.wall_ms - 300;
+    world.observe(&attempt).await;
+    let report = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world
+            .report(attempt.usage(&world.grant.id.to_string()))
+            .await;
+    };
+    let (settled, ()) = tokio::join!(world.north.settle(world.grant.id), report);
+    assert_eq!(settled.1["size"], 1, "{}", settled.1);
+    assert_eq!(settled.1["countersigned"], true);
 }
 
 #[tokio::test]
@@ -131,15 +166,18 @@ async fn an_attempt_whose_event_may_be_on_its_way_is_waited_for() {
     world
         .report(attempt.usage(&world.grant.id.to_string()))
         .await;
-    let (_, settled) = world.north.settle(world.grant.id).await;
-    assert_eq!(settled["countersigned"], false, "{settled}");
-    assert_eq!(settled["disputes"][0]["code"], "attempt", "{settled}");
-    assert_eq!(world.books(&world.south).await["disputes"], json!([]));
-    world.observe(&attempt).await;
-    assert_eq!(
-        world.north.settle(world.grant.id).await.1["countersigned"],
-        true
-    );
+    let observe = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Nothing is signed meanwhile, and nobody is accused.
+        let books = world.books(&world.south).await;
+        assert_eq!(
+            (&books["countersigned"], &books["disputes"]),
+            (&json!(false), &json!([]))
+        );
+        world.observe(&attempt).await;
+    };
+    let (settled, ()) = tokio::join!(world.north.settle(world.grant.id), observe);
+    assert_eq!(settled.1["countersigned"], true, "{}", settled.1);
 }
 
 #[tokio::test]
