@@ -1,0 +1,103 @@
+//! What a person is told about a run, word for word.
+
+use oc_kernel::OrgId;
+use oc_workflow::explain;
+use oc_workflow::run::{Action, AttemptRef, End, Event, Phase, code};
+
+use crate::driven::{Driven, FIRST, cause};
+use crate::world::{World, org};
+
+/// The text without the ids, which differ from run to run.
+fn text(driven: &Driven) -> String {
+    let name_of = |id: OrgId| match id {
+        id if id == org(1) => Some("North".to_owned()),
+        id if id == org(2) => Some("South".to_owned()),
+        _ => None,
+    };
+    let text = explain::text(&driven.run, name_of, driven.now);
+    let text = text.replace(&driven.run.id().to_string(), "RUN");
+    let id = |at| oc_workflow::run::fragment_id(driven.run.id(), at).to_string();
+    (0..4).fold(text, |text, at| text.replace(&id(at), &format!("F{at}")))
+}
+
+#[test]
+fn a_full_site_is_explained_with_what_is_waited_for_and_until_when() {
+    let mut driven = Driven::new(&World::story());
+    driven.reserve_data();
+    let mut full = cause(code::FULL);
+    full.text = "8 of 8 cores are taken".into();
+    let action = Action::ReserveCapacity { at: FIRST };
+    driven.tell(Event::Trouble {
+        action,
+        cause: full,
+        lasting: false,
+    });
+    driven.wait(30);
+    assert_eq!(
+        text(&driven),
+        "\
+RUN is running, 0 of 1 fragments done
+  all its data are reserved (North, 30 s ago)
+colour, index at South is reserving (F0)
+  8 of 8 cores are taken (South, 30 s ago)
+  waits for capacity at South since 30 s, for 9 min 30 s more: then it is tried elsewhere or fails
+  what to do: wait, ask for larger limits, or place the step elsewhere"
+    );
+}
+
+#[test]
+fn a_silent_partner_is_explained_by_name() {
+    let mut driven = Driven::new(&World::three_sites());
+    driven.reserve_data();
+    driven.submit(FIRST);
+    driven.tell(Event::Progress {
+        at: FIRST,
+        phase: Phase::Running,
+    });
+    driven.submit(AttemptRef {
+        fragment: 1,
+        attempt: 1,
+    });
+    driven.succeed(AttemptRef {
+        fragment: 1,
+        attempt: 1,
+    });
+    driven.wait(10);
+    assert_eq!(
+        text(&driven),
+        "\
+RUN is running, 1 of 3 fragments done
+  all its data are reserved (North, 10 s ago)
+optical at South is running (F0)
+  South has not answered for 10 s (South, 0 s ago)
+  waits for a word from South since 10 s, for 5 s more: then its lease ends; after that it is tried again
+  what to do: check the network here and ask the partner whether their node is up
+merge at South is waiting (F2)
+  waits for what it reads (North, 10 s ago)
+  waits for the outputs of optical since 10 s"
+    );
+}
+
+#[test]
+fn a_failed_run_tells_the_tools_words_and_what_to_do() {
+    let mut driven = Driven::submitted();
+    let mut failed = cause(code::TOOL_FAILED);
+    failed.text = "`gdal_calc` ended with exit code 1: no such band".into();
+    driven.tell(Event::Ended {
+        at: FIRST,
+        end: End::Failed(failed),
+    });
+    driven.give_back();
+    driven.settle();
+    driven.wait(3_600);
+    assert_eq!(
+        text(&driven),
+        "\
+RUN is failed, 0 of 1 fragments done
+  colour, index: `gdal_calc` ended with exit code 1: no such band (South, 1 h ago)
+  what to do: read the step's last log lines, mend the workflow or its inputs, and start again
+colour, index at South is failed (F0)
+  `gdal_calc` ended with exit code 1: no such band (South, 1 h ago)
+  what to do: read the step's last log lines, mend the workflow or its inputs, and start again"
+    );
+}

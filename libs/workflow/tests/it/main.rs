@@ -1,0 +1,11 @@
+//! The library through its public face.
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails must fail")]
+
+mod driven;
+mod explain;
+mod plan;
+mod run;
+mod simulation;
+mod sites;
+mod trouble;
+mod world;
