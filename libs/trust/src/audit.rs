@@ -205,8 +205,9 @@ fn check_amounts(record: &UsageRecord, own: &Observed, grant: &Grant) -> Result<
             seen,
         });
     }
+    // Who ended an attempt may look different from the other side; whether its outputs are there may not.
     if let Some(seen) = own.outcome
-        && seen != record.outcome
+        && (seen == Outcome::Succeeded) != (record.outcome == Outcome::Succeeded)
     {
         return Err(Objection::Outcome {
             recorded: record.outcome,

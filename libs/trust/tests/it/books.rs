@@ -99,6 +99,21 @@ fn each_falsified_field_is_named_in_the_objection() {
 }
 
 #[test]
+fn both_sides_may_name_a_failure_differently() {
+    let grant = grant();
+    let mut stopped = record(&grant);
+    stopped.outcome = Outcome::Lost;
+    let mut own = observed(&stopped);
+    own.outcome = Some(Outcome::Cancelled);
+    assert_eq!(audit(&stopped, Some(&own), &grant), Ok(()));
+    own.outcome = Some(Outcome::Succeeded);
+    assert_eq!(
+        audit(&stopped, Some(&own), &grant).unwrap_err().code(),
+        "outcome"
+    );
+}
+
+#[test]
 fn corrections_are_counted_in_their_ids() {
     let first = record(&grant());
     assert!(first.id_follows());
