@@ -1,0 +1,113 @@
+//! The main job, as `opencloud demo` plays it.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use oc_testkit::program;
+use serde_json::Value;
+
+fn texts<'a>(list: &'a Value, field: &str) -> BTreeSet<&'a str> {
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry[field].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_demonstration_plays_the_main_job_and_reports_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let output = Command::new(program())
+        .args(["demo", "--quiet", "--json"])
+        .arg(&file)
+        .arg("--outdir")
+        .arg(folder.path().join("pictures"))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+
+    assert_eq!(
+        texts(&report["organisations"], "name"),
+        ["North", "South"].into()
+    );
+    assert_eq!(texts(&report["organisations"], "org_id").len(), 2);
+    assert_eq!(report["network"]["kind"], "private");
+    assert_eq!(report["run"]["state"], "succeeded");
+    let fragments = &report["run"]["fragments"];
+    assert_eq!(
+        texts(fragments, "site"),
+        ["South"].into(),
+        "the steps run next to the data"
+    );
+    for fragment in fragments.as_array().unwrap() {
+        assert!(
+            !fragment["reason"].as_str().unwrap().is_empty(),
+            "{fragment}"
+        );
+        assert!(fragment["started_at"].as_str().unwrap() <= fragment["ended_at"].as_str().unwrap());
+    }
+
+    let names = texts(&report["outputs"], "name");
+    assert!(
+        names.contains("true_colour") && names.contains("ndvi_picture"),
+        "{names:?}"
+    );
+    for output in report["outputs"].as_array().unwrap() {
+        let bytes = std::fs::read(output["path"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            bytes.len() as u64,
+            output["bytes"].as_u64().unwrap(),
+            "{output}"
+        );
+        assert_eq!(output["sha256"].as_str().unwrap().len(), 64);
+    }
+    let picture = |name: &str| {
+        let outputs = report["outputs"].as_array().unwrap();
+        let output = outputs
+            .iter()
+            .find(|output| output["name"] == name)
+            .unwrap();
+        std::fs::read(output["path"].as_str().unwrap()).unwrap()
+    };
+    for name in ["true_colour", "ndvi_picture"] {
+        assert!(
+            picture(name).starts_with(b"\x89PNG"),
+            "{name} is no picture"
+        );
+    }
+
+    assert_eq!(report["usage"]["agree"], true, "books_agree");
+    let records = report["usage"]["records"].as_array().unwrap();
+    assert_eq!(
+        records.len(),
+        fragments.as_array().unwrap().len(),
+        "no_effect_twice"
+    );
+    for record in records {
+        assert_eq!(record["outcome"], "succeeded");
+        assert!(record["wall_ms"].as_u64().unwrap() > 0, "{record}");
+        assert!(record["charge_micros"].as_i64().unwrap() > 0, "{record}");
+    }
+    for phase in [
+        "nodes_ready",
+        "joined",
+        "offers_visible",
+        "granted",
+        "run",
+        "total",
+    ] {
+        assert!(report["timings_ms"][phase].is_u64(), "{phase}");
+    }
+    let shown = String::from_utf8_lossy(&output.stdout);
+    for words in [
+        "Where it ran, and why",
+        "The pictures",
+        "What it cost",
+        "byte for byte",
+    ] {
+        assert!(shown.contains(words), "{words}:\n{shown}");
+    }
+}

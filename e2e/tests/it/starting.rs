@@ -1,0 +1,143 @@
+//! A node that cannot start says why; a node that runs refuses nonsense.
+
+use std::process::{Command, Output};
+
+use oc_testkit::{Node, program};
+
+fn up(arguments: &[&str]) -> Output {
+    Command::new(program()).args(arguments).output().unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_what_to_do() {
+    let node = Node::start("North").await;
+    let taken = format!(
+        "listen.api={}",
+        node.address().trim_start_matches("http://")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let output = up(&[
+        "--data",
+        data,
+        "up",
+        "--set",
+        &taken,
+        "--set",
+        "listen.admin=127.0.0.1:0",
+    ]);
+    assert!(!output.status.success());
+    let text = errors(&output);
+    assert!(
+        text.contains("is in use (listen.api)") && text.contains("OC__LISTEN__API"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_another_node_has_is_refused() {
+    let node = Node::start("North").await;
+    let output = node.run(&[
+        "up",
+        "--set",
+        "listen.api=127.0.0.1:0",
+        "--set",
+        "listen.admin=127.0.0.1:0",
+    ]);
+    assert!(!output.status.success());
+    let text = errors(&output);
+    assert!(text.contains("another node runs on"), "{text}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    let data = file.join("below").display().to_string();
+    let ports = [
+        "--set",
+        "listen.api=127.0.0.1:0",
+        "--set",
+        "listen.admin=127.0.0.1:0",
+    ];
+    let output = up(&[&["--data", &data, "up"], &ports[..]].concat());
+    assert!(!output.status.success());
+    let text = errors(&output);
+    assert!(text.contains(&data) && text.contains("--data"), "{text}");
+}
+
+#[test]
+fn an_unknown_setting_is_named_and_ends_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let output = up(&["--data", data, "up", "--set", "listen.apii=127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(78), "{}", errors(&output));
+    let text = errors(&output);
+    assert!(text.contains("apii") && text.contains("`api`"), "{text}");
+}
+
+#[test]
+fn settings_are_printed_without_starting() {
+    let output = up(&["up", "--print-config", "--name", "North"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("name = \"North\"") && text.contains("[listen]"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn ten_megabytes_of_json_and_deep_nesting_and_climbing_paths_are_refused() {
+    let node = Node::start("North").await;
+    let token = std::fs::read_to_string(node.data().join("admin.token")).unwrap();
+    let http = reqwest::Client::new();
+    let post = async |body: String| {
+        let request = http
+            .post(format!("{}/api/compute/v1/offers", node.address()))
+            .bearer_auth(token.trim())
+            .header("content-type", "application/json")
+            .body(body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(
+        post(format!(
+            "{{\"offer\":{{\"title\":\"{}\"}}}}",
+            "x".repeat(10 << 20)
+        ))
+        .await,
+        413
+    );
+    assert_eq!(
+        post(format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))).await,
+        400
+    );
+    assert_eq!(post("{\"offer\":".to_owned()).await, 400);
+    for path in [
+        "/api/compute/v1/offers/..%2F..%2Fkeys",
+        "/api/compute/v1/storage/x/objects/..%2F..%2Fadmin.token",
+    ] {
+        let request = http
+            .get(format!("{}{path}", node.address()))
+            .bearer_auth(token.trim());
+        let status = request.send().await.unwrap().status().as_u16();
+        assert!((400..500).contains(&status), "{path}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_keeps_its_name_and_its_accounts_over_a_power_cut() {
+    let mut node = Node::start("North").await;
+    let before = node.client().discovery().identity().await.unwrap();
+    node.kill();
+    node.begin().await;
+    let after = node.client().discovery().identity().await.unwrap();
+    assert_eq!(before.org_id, after.org_id);
+    assert_eq!(before.peer_ids, after.peer_ids);
+    node.stop().await;
+}
