@@ -4,7 +4,8 @@
 //! 16 KiB) and a JSON document of that length.
 //!
 //! - get: request frame, answer frame, then exactly `length` bytes from `offset` on;
-//! - put: request frame, answer frame with the offset to go on from, exactly `length` bytes, answer frame.
+//! - put: request frame, answer frame with the offset to go on from, the bytes from there on, the end of that
+//!   direction of the stream, answer frame. A refusal may come before the bytes have ended.
 //!
 //! A reset in between ends the transfer; the next request goes on at the offset reached. What the authority in
 //! a request means, and whether it suffices, is the handler's business.
@@ -14,7 +15,6 @@ mod frame;
 mod pace;
 mod server;
 
-use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -50,13 +50,14 @@ pub struct BulkRequest {
     pub key: String,
     /// By what right: a macaroon or a signed envelope, opaque here.
     pub authority: String,
-    /// get: the first byte wanted. put: zero.
+    /// get: the first byte wanted. put: the first byte that the sender would send.
     #[serde(default)]
     pub offset: u64,
-    /// get: how many bytes are wanted, all to the end where it is missing. put: the size of the whole object.
+    /// get: how many bytes are wanted, all to the end where it is missing. put: the size of the whole object,
+    /// where the handler does not know it by the authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<u64>,
-    /// put: SHA-256 of the whole object, 64 lowercase hexadecimal digits.
+    /// put: SHA-256 of the whole object, 64 lowercase hexadecimal digits, where the handler does not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -72,10 +73,10 @@ pub struct BulkAnswer {
     /// The first byte that follows (get) or is wanted (put).
     #[serde(default)]
     pub offset: u64,
-    /// How many bytes follow or are wanted; in the last answer of a put, the size of the object.
+    /// get: how many bytes follow.
     #[serde(default)]
     pub length: u64,
-    /// The size of the whole object.
+    /// get: the size of the whole object. put, last answer: how many bytes of it are there now.
     #[serde(default)]
     pub total: u64,
     /// SHA-256 of the whole object where it is known, 64 lowercase hexadecimal digits.
@@ -86,14 +87,22 @@ pub struct BulkAnswer {
 impl BulkAnswer {
     const OK: &'static str = "ok";
 
+    fn accepted(offset: u64) -> Self {
+        Self {
+            status: Self::OK.to_owned(),
+            reason: None,
+            offset,
+            length: 0,
+            total: 0,
+            sha256: None,
+        }
+    }
+
     fn refusal(kind: Kind, reason: &str) -> Self {
         Self {
             status: kind.as_str().to_owned(),
             reason: Some(reason.to_owned()),
-            offset: 0,
-            length: 0,
-            total: 0,
-            sha256: None,
+            ..Self::accepted(0)
         }
     }
 }
@@ -130,18 +139,27 @@ pub struct BulkSource {
     pub sha256: Option<String>,
 }
 
+/// What is there after a put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkStored {
+    /// How many bytes of the object are there.
+    pub total: u64,
+    /// SHA-256 of the whole object where it is known.
+    pub sha256: Option<String>,
+}
+
 /// Takes the bytes of one object in order. Dropping it before [`BulkSink::finish`] keeps what the handler
 /// wants to resume from.
 #[async_trait]
 pub trait BulkSink: Send {
-    /// How many bytes of the object are here already.
+    /// The first byte wanted: how many are here already.
     fn offset(&self) -> u64;
 
-    /// Takes the next bytes.
-    async fn write(&mut self, bytes: Bytes) -> io::Result<()>;
+    /// Takes the next bytes; a refusal is told to the peer at once.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BulkRefusal>;
 
-    /// All bytes came: checks and stores the object, and gives its SHA-256.
-    async fn finish(self: Box<Self>) -> Result<String, BulkRefusal>;
+    /// The sender has ended: checks and stores the object.
+    async fn finish(self: Box<Self>) -> Result<BulkStored, BulkRefusal>;
 }
 
 /// Serves the objects of this node.

@@ -25,6 +25,7 @@ pub use error::{JoinError, NetworkError, StreamError};
 pub use event::{Announcement, NetworkEvent};
 pub use grpc::{PeerChannel, PeerInfo};
 pub use invitation::{Invitation, InvitationError};
+pub use libp2p::multiaddr::Protocol as AddressPart;
 pub use libp2p::{Multiaddr, PeerId};
 pub use network::Network;
 pub use network_id::{NetworkId, NetworkIdError};

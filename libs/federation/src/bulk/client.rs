@@ -135,7 +135,7 @@ pub async fn download<W: AsyncWrite + Unpin>(
     Ok(answer)
 }
 
-/// Gives an object to a peer. `open` is told from which byte on the peer wants it, and how many bytes.
+/// Gives an object to a peer. `open` is told from which byte on the peer wants it.
 ///
 /// # Errors
 /// When the transfer fails; the next attempt goes on where this one ended.
@@ -150,29 +150,25 @@ where
     R: AsyncRead + Unpin,
     F: Future<Output = io::Result<R>>,
 {
-    let mut pace = Pace::new(tempo);
-    let (mut stream, answer) = ask(network, peer, request, &pace).await?;
-    if request.length != answer.offset.checked_add(answer.length) {
-        return Err(BulkError::Protocol {
-            what: "it wants another size than was announced".to_owned(),
-        });
-    }
+    let pace = Pace::new(tempo);
+    let (stream, answer) = ask(network, peer, request, &pace).await?;
     let reader = open(answer.offset).await.map_err(|error| local(&error))?;
-    let mut reader = reader.take(answer.length);
-    let mut buffer = vec![0; CHUNK];
-    while pace.done() < answer.length {
-        let read = reader.read(&mut buffer).await;
-        let read = read.map_err(|error| local(&error))?;
-        if read == 0 {
-            return Err(BulkError::Local {
-                cause: "the object is shorter than announced".to_owned(),
-            });
+    let (mut answers, mut bytes) = tokio::io::split(stream);
+    let mut pace = Pace::new(tempo);
+    let sending = send(reader, &mut bytes, &mut pace);
+    let stored = tokio::select! {
+        biased;
+        // Before the bytes have ended, an answer can only be a refusal.
+        early = frame::read::<BulkAnswer, _>(&mut answers) => match early {
+            Ok(answer) => answer,
+            Err(error) => return Err(BulkError::Cut { done: 0, cause: error.to_string() }),
+        },
+        sent = sending => {
+            sent?;
+            pace.step(frame::read(&mut answers)).await?
         }
-        pace.step(stream.write_all(&buffer[..read])).await?;
-        pace.passed(read)?;
-    }
-    pace.step(stream.flush()).await?;
-    let stored = accepted(pace.step(frame::read(&mut stream)).await?)?;
+    };
+    let stored = accepted(stored)?;
     if let (Some(expected), Some(found)) = (&request.sha256, &stored.sha256)
         && expected != found
     {
@@ -180,4 +176,21 @@ where
         return Err(BulkError::Damaged { expected, found });
     }
     Ok(stored)
+}
+
+async fn send<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    mut reader: R,
+    bytes: &mut W,
+    pace: &mut Pace,
+) -> Result<(), BulkError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = reader.read(&mut buffer).await;
+        let read = read.map_err(|error| local(&error))?;
+        if read == 0 {
+            return pace.step(bytes.shutdown()).await;
+        }
+        pace.step(bytes.write_all(&buffer[..read])).await?;
+        pace.passed(read)?;
+    }
 }

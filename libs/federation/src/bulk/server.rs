@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use super::pace::Pace;
 use super::{
-    BulkAnswer, BulkError, BulkHandler, BulkOperation, BulkRefusal, BulkRequest, Tempo, frame,
+    BulkAnswer, BulkError, BulkHandler, BulkOperation, BulkRefusal, BulkRequest, BulkSink, Tempo,
+    frame,
 };
 use crate::grpc::PeerInfo;
 use crate::streams::PeerStream;
@@ -22,6 +23,7 @@ use crate::{InboundStream, Network, NetworkError, PeerId, Protocol};
 
 const CHUNK: usize = 256 * 1024;
 const LOWER_HEX_DIGITS: usize = 64;
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Bounds of what peers may transfer at the same time.
 #[derive(Debug, Clone, Copy)]
@@ -187,12 +189,10 @@ impl Transfer {
             .await
             .map_err(refused)?;
         let answer = BulkAnswer {
-            status: BulkAnswer::OK.to_owned(),
-            reason: None,
-            offset: request.offset,
             length: source.length,
             total: source.total,
             sha256: source.sha256,
+            ..BulkAnswer::accepted(request.offset)
         };
         let mut reader = source.reader.take(source.length);
         let mut buffer = vec![0; CHUNK];
@@ -219,58 +219,77 @@ impl Transfer {
         stream: &mut PeerStream,
         pace: &mut Pace,
     ) -> Result<(), BulkError> {
-        let (Some(total), Some(sha256)) = (request.length, &request.sha256) else {
-            return Err(malformed("a put announces length and sha256"));
-        };
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if sha256.len() != LOWER_HEX_DIGITS || !sha256.bytes().all(hex) {
+        let digest = |text: &String| text.len() == LOWER_HEX_DIGITS && text.bytes().all(hex);
+        if !request.sha256.as_ref().is_none_or(digest) {
             return Err(malformed("sha256 has 64 lowercase hexadecimal digits"));
         }
-        let mut sink = self
-            .handler
-            .put(self.peer, request)
-            .await
-            .map_err(refused)?;
+        let sink = self.handler.put(self.peer, request).await;
+        let mut sink = sink.map_err(refused)?;
         let offset = sink.offset();
-        let left = total
-            .checked_sub(offset)
-            .ok_or_else(|| malformed("more of the object is here than it has"))?;
-        let mut answer = BulkAnswer {
-            status: BulkAnswer::OK.to_owned(),
-            reason: None,
-            offset,
-            length: left,
-            total,
-            sha256: None,
+        pace.step(frame::write(stream, &BulkAnswer::accepted(offset)))
+            .await?;
+        let mut answer = BulkAnswer::accepted(offset);
+        let outcome = match fill(&mut *sink, request, stream, pace).await? {
+            Ok(()) => sink.finish().await,
+            Err(refusal) => Err(refusal),
         };
-        pace.step(frame::write(stream, &answer)).await?;
-        let mut input = stream.take(left);
-        let mut buffer = BytesMut::with_capacity(CHUNK);
-        while pace.done() < left {
-            buffer.reserve(CHUNK);
-            let read = pace.step(input.read_buf(&mut buffer)).await?;
-            if read == 0 {
-                return Err(BulkError::Cut {
-                    done: pace.done(),
-                    cause: "the peer ended the stream".to_owned(),
-                });
-            }
-            pace.passed(read)?;
-            let written = sink.write(buffer.split().freeze()).await;
-            written.map_err(|error| BulkError::Local {
-                cause: error.to_string(),
-            })?;
-        }
-        // The bytes have ended, so a refusal can be told again.
-        match sink.finish().await {
-            Ok(sha256) => {
-                answer.length = total;
-                answer.sha256 = Some(sha256);
+        match outcome {
+            Ok(stored) => {
+                answer.total = stored.total;
+                answer.sha256 = stored.sha256;
             }
             Err(refusal) => answer = BulkAnswer::refusal(refusal.kind, &refusal.reason),
         }
         pace.step(frame::write(stream, &answer)).await?;
-        pace.step(stream.shutdown()).await
+        pace.step(stream.shutdown()).await?;
+        Self::drain(stream).await;
+        Ok(())
+    }
+
+    /// Lets a sender that was refused notice before its stream is reset under it.
+    async fn drain(stream: &mut PeerStream) {
+        let mut nowhere = tokio::io::sink();
+        let drained = tokio::io::copy(stream, &mut nowhere);
+        let _ = timeout(DRAIN, drained).await;
+    }
+}
+
+/// Moves the bytes into the sink; the inner error is the sink's refusal.
+async fn fill(
+    sink: &mut dyn BulkSink,
+    request: &BulkRequest,
+    stream: &mut PeerStream,
+    pace: &mut Pace,
+) -> Result<Result<(), BulkRefusal>, BulkError> {
+    let wanted = request
+        .length
+        .map(|total| total.saturating_sub(sink.offset()));
+    let mut buffer = BytesMut::with_capacity(CHUNK);
+    loop {
+        buffer.reserve(CHUNK);
+        let read = pace.step(stream.read_buf(&mut buffer)).await?;
+        if read == 0 {
+            break;
+        }
+        pace.passed(read)?;
+        if wanted.is_some_and(|wanted| pace.done() > wanted) {
+            return Ok(Err(other_size()));
+        }
+        if let Err(refusal) = sink.write(buffer.split().freeze()).await {
+            return Ok(Err(refusal));
+        }
+    }
+    match wanted {
+        Some(wanted) if wanted != pace.done() => Ok(Err(other_size())),
+        _ => Ok(Ok(())),
+    }
+}
+
+fn other_size() -> BulkRefusal {
+    BulkRefusal {
+        kind: Kind::Invalid,
+        reason: "the object has another size than announced".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bulk transfers.
 
 use std::collections::HashMap;
-use std::io::{self, Cursor};
+use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use oc_federation::bulk::{
     self, BulkError, BulkHandler, BulkLimits, BulkOperation, BulkRefusal, BulkRequest, BulkSink,
-    BulkSource, Tempo,
+    BulkSource, BulkStored, Tempo,
 };
 use oc_federation::{Network, PeerInfo};
 use oc_kernel::Kind;
@@ -18,6 +18,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
 use crate::nodes::{Realm, until};
+
+const SHELF_BYTES: usize = 64 << 20;
 
 /// Objects in memory; what a broken put brought stays as a partial object.
 #[derive(Default)]
@@ -52,21 +54,29 @@ impl BulkSink for ShelfSink {
         partial.get(&self.key).map_or(0, Vec::len) as u64
     }
 
-    async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), BulkRefusal> {
         let mut partial = self.shelf.partial.lock().unwrap();
-        partial.entry(self.key.clone()).or_default().extend(bytes);
+        let partial = partial.entry(self.key.clone()).or_default();
+        if partial.len() + bytes.len() > SHELF_BYTES {
+            return Err(refusal(Kind::Exhausted, "the shelf is full"));
+        }
+        partial.extend(bytes);
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<String, BulkRefusal> {
+    async fn finish(self: Box<Self>) -> Result<BulkStored, BulkRefusal> {
         let object = self.shelf.partial.lock().unwrap().remove(&self.key);
         let object = object.unwrap_or_default();
         let found = digest(&object);
         if found != self.sha256 {
             return Err(refusal(Kind::Invalid, "the digest does not fit"));
         }
+        let total = object.len() as u64;
         self.shelf.objects.lock().unwrap().insert(self.key, object);
-        Ok(found)
+        Ok(BulkStored {
+            total,
+            sha256: Some(found),
+        })
     }
 }
 
@@ -199,6 +209,19 @@ async fn a_broken_fetch_goes_on_where_it_ended() {
     assert_eq!(begun, object);
 }
 
+/// A disk that fails.
+struct Broken;
+
+impl tokio::io::AsyncRead for Broken {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Err(std::io::Error::other("the disk fails")))
+    }
+}
+
 #[tokio::test]
 async fn a_broken_put_goes_on_where_it_ended() {
     let (a, b, shelf) = serving(BulkLimits::default()).await;
@@ -207,7 +230,8 @@ async fn a_broken_put_goes_on_where_it_ended() {
     let peer = a.local_peer();
     // The reader breaks in the middle.
     let half = Cursor::new(object[..700_000].to_vec());
-    let broken = bulk::put(&b, peer, &put, async |_| Ok(half), Tempo::default()).await;
+    let broken = half.chain(Broken);
+    let broken = bulk::put(&b, peer, &put, async |_| Ok(broken), Tempo::default()).await;
     assert!(matches!(broken, Err(BulkError::Local { .. })), "{broken:?}");
     let arrived = || {
         shelf
@@ -254,9 +278,10 @@ async fn a_refusal_arrives_with_its_kind_and_reason() {
         ),
         "{refused:?}"
     );
-    let unsized_put = request(BulkOperation::Put);
+    let mut put = put_request(&[]);
+    put.sha256 = Some("oops".to_owned());
     let open = async |_| Ok(Cursor::new(Vec::new()));
-    let refused = bulk::put(&b, a.local_peer(), &unsized_put, open, Tempo::default()).await;
+    let refused = bulk::put(&b, a.local_peer(), &put, open, Tempo::default()).await;
     assert!(
         matches!(
             refused,
@@ -265,6 +290,26 @@ async fn a_refusal_arrives_with_its_kind_and_reason() {
                 ..
             })
         ),
+        "{refused:?}"
+    );
+    let short = put_request(&pixels(1000));
+    let open = async |_| Ok(Cursor::new(pixels(999)));
+    let refused = bulk::put(&b, a.local_peer(), &short, open, Tempo::default()).await;
+    assert!(
+        matches!(&refused, Err(BulkError::Refused { reason, .. }) if reason.contains("another size")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_a_put_stops_the_sender_with_its_reason() {
+    let (a, b, _shelf) = serving(BulkLimits::default()).await;
+    let mut put = request(BulkOperation::Put);
+    put.key = "endless".to_owned();
+    let endless = async |_| Ok(tokio::io::repeat(7));
+    let refused = bulk::put(&b, a.local_peer(), &put, endless, Tempo::default()).await;
+    assert!(
+        matches!(&refused, Err(BulkError::Refused { kind: Kind::Exhausted, reason }) if reason == "the shelf is full"),
         "{refused:?}"
     );
 }

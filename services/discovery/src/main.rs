@@ -1,0 +1,62 @@
+//! discovery as a process of its own.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use oc_bus::InProcessBus;
+use oc_door::{Accounts, Door, DoorAuthenticator};
+use oc_kernel::SystemClock;
+use oc_service::access::{AnyOf, Authenticator};
+use oc_service::process::{self, Composition, Process};
+use oc_store::{SqliteOptions, SqliteStore};
+use serde::{Deserialize, Serialize};
+
+/// The service's settings, and where it keeps its documents.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    /// File of the store.
+    store: PathBuf,
+    /// discovery's own.
+    discovery: oc_discovery::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            store: PathBuf::from("discovery.db"),
+            discovery: oc_discovery::Settings::default(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    process::run(oc_discovery::NAME, compose)
+}
+
+async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
+    let services: Arc<dyn Authenticator> = Arc::new(process.settings.callers());
+    let settings = process.settings.service;
+    let store = SqliteStore::open(settings.store, SqliteOptions::default())
+        .await
+        .context("open the store")?;
+    let clock = Arc::new(SystemClock);
+    let door = Door::new(&process.switchboard, oc_discovery::NAME, clock.clone());
+    let app = oc_discovery::build(oc_discovery::Parts {
+        store: Arc::new(store),
+        bus: Arc::new(InProcessBus::new()),
+        clock,
+        switchboard: process.switchboard.clone(),
+        metrics: process.metrics,
+        settings: settings.discovery,
+    })
+    .await?;
+    let people = Accounts::new(&process.switchboard, oc_discovery::NAME);
+    let tokens = AnyOf::new([services, Arc::new(people)]);
+    Ok(Composition {
+        app,
+        authenticator: Arc::new(DoorAuthenticator::new(door, Arc::new(tokens))),
+    })
+}

@@ -1,0 +1,87 @@
+//! What goes on beside the calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use oc_bus::{Consumer, Relay, Subscription};
+use oc_kernel::OrgId;
+use oc_service::Worker;
+use oc_store::StoreOutbox;
+use serde_json::Value;
+
+use crate::discovery::Discovery;
+use crate::domain::error::DiscoveryError;
+
+const UPKEEP: Duration = Duration::from_secs(5);
+const LATER: Duration = Duration::from_secs(1);
+
+pub(crate) fn grants() -> Result<Subscription, DiscoveryError> {
+    Ok(Subscription::durable(
+        "discovery-grants",
+        &["oc.compute.grant.v1"],
+    )?)
+}
+
+pub(crate) fn all(discovery: &Arc<Discovery>, grants: Box<dyn Consumer>) -> Vec<Worker> {
+    let relayed = StoreOutbox::new(discovery.store.clone(), "/discovery");
+    let relay = Relay::new(Arc::new(relayed), discovery.bus.clone());
+    let (networks, heads, books) = (discovery.clone(), discovery.clone(), discovery.clone());
+    vec![
+        Worker::new("discovery outbox", |stop| async move {
+            relay.run(stop).await;
+            Ok(())
+        }),
+        Worker::new("discovery networks", |stop| async move {
+            let mut upkeep = tokio::time::interval(UPKEEP);
+            while stop.run_until_cancelled(upkeep.tick()).await.is_some() {
+                if let Err(error) = networks.start_networks().await {
+                    tracing::warn!(%error, "the networks cannot be looked after");
+                }
+            }
+            networks.stop_networks().await;
+            Ok(())
+        }),
+        Worker::new("discovery heads", |stop| async move {
+            heads.repeat_heads(stop).await;
+            Ok(())
+        }),
+        Worker::new("discovery grants", |stop| async move {
+            let noted = note_grants(&books, grants);
+            stop.run_until_cancelled(noted).await;
+            stop.cancelled().await;
+            Ok(())
+        }),
+    ]
+}
+
+/// Notes with whom there are grants: the books of these need KeySets even after the partner has gone.
+async fn note_grants(discovery: &Discovery, mut grants: Box<dyn Consumer>) {
+    while let Some(delivery) = grants.next().await {
+        let data = delivery.event.data.clone().unwrap_or_default();
+        let done = match note_grant(discovery, &data).await {
+            Ok(()) => delivery.ack().await,
+            Err(error) => {
+                tracing::warn!(%error, "a grant is not noted");
+                delivery.nak(LATER).await
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "the bus does not take an answer");
+        }
+    }
+}
+
+async fn note_grant(discovery: &Discovery, data: &Value) -> Result<(), DiscoveryError> {
+    if data["state"] != "active" {
+        return Ok(());
+    }
+    for side in ["provider", "consumer"] {
+        let org = data[side]
+            .as_str()
+            .and_then(|text| text.parse::<OrgId>().ok());
+        if let Some(org) = org {
+            discovery.directory.keep_for_books(org).await?;
+        }
+    }
+    Ok(())
+}
