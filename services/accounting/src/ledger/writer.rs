@@ -29,6 +29,7 @@ struct Job {
     /// Where the records must go; none for the end.
     first: Option<u64>,
     records: Vec<UsageRecord>,
+    answer: Answer,
     reply: oneshot::Sender<Answer>,
 }
 
@@ -63,6 +64,7 @@ impl Writer {
             books,
             first,
             records,
+            answer: Ok(Vec::new()),
             reply,
         };
         let queue = self.queue.as_ref().ok_or(LedgerError::Busy)?;
@@ -87,36 +89,35 @@ impl Drop for Writer {
 }
 
 fn work(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
-    let mut waiting = Vec::with_capacity(BATCH);
-    while jobs.blocking_recv_many(&mut waiting, BATCH) > 0 {
-        let batch = std::mem::take(&mut waiting);
-        let mut replies = Vec::with_capacity(batch.len());
-        let mut transaction = Transaction::default();
-        let written = connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(driver)
-            .and_then(|()| {
-                for job in batch {
-                    let answer = transaction.take(connection, job.books, job.first, job.records);
-                    replies.push((job.reply, answer));
-                }
-                transaction.write(connection)?;
-                connection.execute_batch("COMMIT").map_err(driver)
-            });
-        let failure = written.err().map(|error| {
+    let mut batch = Vec::with_capacity(BATCH);
+    while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let failure = run(connection, &mut batch).err().map(|error| {
             // What the transaction wrote is gone; where it never began there is nothing to undo.
             let _ = connection.execute_batch("ROLLBACK");
             Arc::new(error)
         });
-        for (reply, answer) in replies {
+        for job in batch.drain(..) {
             let answer = match &failure {
-                Some(error) => Err(driver(Box::new(error.clone()))),
-                None => answer,
+                Some(error) => Err(driver(error.clone())),
+                None => job.answer,
             };
             // The caller may have gone; the record stands all the same.
-            let _ = reply.send(answer);
+            let _ = job.reply.send(answer);
         }
     }
+}
+
+fn run(connection: &Connection, batch: &mut [Job]) -> Result<(), LedgerError> {
+    connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(driver)?;
+    let mut transaction = Transaction::default();
+    for job in batch {
+        let records = std::mem::take(&mut job.records);
+        job.answer = transaction.take(connection, job.books, job.first, records);
+    }
+    transaction.write(connection)?;
+    connection.execute_batch("COMMIT").map_err(driver)
 }
 
 /// What the requests of one commit add.

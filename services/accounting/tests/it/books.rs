@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use oc_accounting::domain::AccountingError;
 use oc_kernel::{Clock as _, Money, SystemClock};
-use oc_trust::{Frontier, UsageHead, UsageRecord, open_countersigned, open_evidence};
+use oc_trust::{
+    Frontier, UsageHead, UsageRecord, countersign, open_countersigned, open_evidence, seal,
+};
 use serde_json::{Value, json};
 
 use crate::world::{Attempt, World, until};
@@ -77,7 +80,7 @@ async fn a_settlement_waits_a_moment_for_the_record_of_an_attempt_that_just_ende
 
 #[tokio::test]
 async fn the_settler_settles_without_being_asked() {
-    let world = World::start().await;
+    let world = World::settling_every(1).await;
     world.run(&Attempt::new()).await;
     for org in [&world.north, &world.south] {
         let settled = || async { world.books(org).await["agreed_size"] == 1 };
@@ -276,6 +279,31 @@ async fn a_correction_answers_the_dispute_and_counts_once() {
 }
 
 #[tokio::test]
+async fn a_settlement_goes_on_where_a_crash_ended_it() {
+    let world = World::start().await;
+    let attempt = Attempt::new();
+    world.run(&attempt).await;
+    // The records were copied, and nothing was signed.
+    let record = attempt.record(&world.grant);
+    world
+        .north
+        .ledger
+        .copy(world.key(), 0, vec![record])
+        .await
+        .unwrap();
+    assert_eq!(
+        world.agreed_export().await["books"][0]["records"],
+        json!([])
+    );
+    assert_eq!(
+        world.north.settle(world.grant.id).await.1["countersigned"],
+        true
+    );
+    let export = world.agreed_export().await;
+    assert_eq!(export["books"][0]["records"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_log_that_was_rewritten_is_not_countersigned() {
     let world = World::start().await;
     world.run(&Attempt::new()).await;
@@ -341,9 +369,6 @@ async fn a_cut_network_delays_the_agreement_and_breaks_nothing() {
 
 #[tokio::test]
 async fn the_provider_takes_no_countersignature_that_is_not_of_its_log() {
-    use oc_accounting::domain::AccountingError;
-    use oc_trust::{countersign, seal};
-
     let world = World::start().await;
     world.run(&Attempt::new()).await;
     // A head that South's key signed, over records that South's log never had.
@@ -377,8 +402,6 @@ async fn the_provider_takes_no_countersignature_that_is_not_of_its_log() {
 
 #[tokio::test]
 async fn a_stranger_learns_nothing_of_the_books() {
-    use oc_accounting::domain::AccountingError;
-
     let world = World::start().await;
     world.run(&Attempt::new()).await;
     let stranger = oc_kernel::OrgId::from_digest([9; 32]);

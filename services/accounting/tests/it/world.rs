@@ -30,6 +30,9 @@ use crate::discovery::Discovery;
 
 pub(crate) const NETWORK: &str = "0123456789abcdef0123456789abcdef";
 
+/// Seconds that no test lasts.
+const SELDOM: u64 = 3600;
+
 /// One organisation's accounting, served as it is in a process.
 pub(crate) struct Org {
     pub(crate) discovery: Arc<Discovery>,
@@ -48,7 +51,11 @@ impl Drop for Org {
 }
 
 /// The parts of a service of `discovery`'s organisation.
-pub(crate) async fn parts(discovery: &Arc<Discovery>, folder: &tempfile::TempDir) -> Parts {
+pub(crate) async fn parts(
+    discovery: &Arc<Discovery>,
+    folder: &tempfile::TempDir,
+    settle_seconds: u64,
+) -> Parts {
     let board = Switchboard::new();
     board.register("discovery", discovery.clone().router());
     let clock = Arc::new(SystemClock);
@@ -61,7 +68,7 @@ pub(crate) async fn parts(discovery: &Arc<Discovery>, folder: &tempfile::TempDir
         door: Door::new(&board, oc_accounting::NAME, clock),
         metrics: Metrics::new(),
         settings: Settings {
-            settle_seconds: 1,
+            settle_seconds,
             ..Settings::default()
         },
     }
@@ -69,15 +76,15 @@ pub(crate) async fn parts(discovery: &Arc<Discovery>, folder: &tempfile::TempDir
 
 pub(crate) async fn app() -> (App, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let parts = parts(&Discovery::found(), &folder).await;
+    let parts = parts(&Discovery::found(), &folder, SELDOM).await;
     (oc_accounting::build(parts).await.unwrap(), folder)
 }
 
 impl Org {
-    async fn start() -> Self {
+    async fn start(settle_seconds: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let discovery = Discovery::found();
-        let parts = parts(&discovery, &folder).await;
+        let parts = parts(&discovery, &folder, settle_seconds).await;
         let (ledger, store, bus) = (parts.ledger.clone(), parts.store.clone(), parts.bus.clone());
         let door = parts.door.clone();
         let app = oc_accounting::build(parts).await.unwrap();
@@ -103,7 +110,7 @@ impl Org {
     }
 
     pub(crate) async fn publish(&self, kind: &str, subject: &str, data: Value) {
-        let id = uuid_like();
+        let id = RunId::new().to_string();
         let event = CloudEvent::new(id, "/test", kind)
             .with_subject(subject)
             .with_data(data);
@@ -152,10 +159,6 @@ impl Org {
         let (status, body) = self.raw("user", Method::POST, &path, Value::Null).await;
         (status, serde_json::from_slice(&body).unwrap())
     }
-}
-
-fn uuid_like() -> String {
-    RunId::new().to_string()
 }
 
 /// Two organisations that know each other, and a grant.
@@ -260,8 +263,13 @@ impl Attempt {
 }
 
 impl World {
+    /// A world in which books are settled when somebody asks.
     pub(crate) async fn start() -> Self {
-        let (north, south) = (Org::start().await, Org::start().await);
+        Self::settling_every(SELDOM).await
+    }
+
+    pub(crate) async fn settling_every(seconds: u64) -> Self {
+        let (north, south) = (Org::start(seconds).await, Org::start(seconds).await);
         north
             .discovery
             .meet(south.discovery.clone(), south.router.clone());
