@@ -23,7 +23,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             store: PathBuf::from("data/catalog.db"),
-            poll_seconds: 10,
+            poll_seconds: 4,
             partner_listings: 10_000,
             parallel_pulls: 8,
         }

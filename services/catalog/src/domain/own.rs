@@ -46,6 +46,8 @@ struct State {
     counters: Counters,
     networks: BTreeSet<Name>,
     held: BTreeMap<Name, Held>,
+    /// Everything is signed, shown and published.
+    settled: bool,
     /// The heads that are out.
     heads: BTreeMap<Name, Sealed<Head>>,
 }
@@ -132,6 +134,7 @@ impl Own {
         }
         state.heads.retain(|network, _| networks.contains(network));
         state.networks = networks;
+        state.settled = false;
         self.settle(&mut state).await
     }
 
@@ -220,6 +223,7 @@ impl Own {
         let entries = listed.map(|held| Change::Put(entry(&me, held))).collect();
         self.index.apply(entries).await?;
         state.me = Some(me);
+        state.settled = false;
         self.show(state);
         Ok(())
     }
@@ -286,6 +290,7 @@ impl Own {
         };
         self.index.apply(vec![change]).await?;
         state.held.insert(id, held);
+        state.settled = false;
         Ok(entry)
     }
 
@@ -350,6 +355,7 @@ impl Own {
         let Some(last) = old.iter().map(|(_, seq)| *seq).max() else {
             return Ok(());
         };
+        state.settled = false;
         state.counters.horizon = state.counters.horizon.max(last);
         let counters = state.counters.clone();
         self.counters

@@ -360,7 +360,7 @@ fn expected(entries: &BTreeMap<Key, Arc<Entry>>, query: &Query, now_ms: u64) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn the_index_finds_what_a_plain_walk_finds(

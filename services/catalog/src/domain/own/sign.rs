@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use oc_kernel::Name;
-use oc_trust::{Digest, Head, Version, Visibility, listings_digest, seal};
+use oc_trust::{Digest, Head, Sealed, Version, Visibility, listings_digest, seal};
 
 use super::document::{Bytes, OwnListing, SignedCopy};
 use super::{Held, Own, State};
@@ -19,11 +19,18 @@ const RENEW_BELOW_MS: u64 = SIGNATURE_LIFE_MS / 2;
 impl Own {
     /// Signs what is not signed yet, shows it to partners, and publishes the heads.
     pub(super) async fn settle(&self, state: &mut State) -> Result<(), CatalogError> {
+        let ends_soon =
+            |head: &Sealed<Head>| head.statement().not_after < self.clock.now_ms() + RENEW_BELOW_MS;
+        if state.settled && !state.heads.values().any(ends_soon) {
+            return Ok(());
+        }
         let signed = self.sign_listings(state).await;
         // What could be signed is shown even when the rest could not.
         self.show(state);
         signed?;
-        self.publish_heads(state).await
+        self.publish_heads(state).await?;
+        state.settled = true;
+        Ok(())
     }
 
     /// A listing counts as listed before partners can see it; signing is tried again until it succeeds.
@@ -71,24 +78,22 @@ impl Own {
             let Some(held) = state.held.get(&id) else {
                 continue;
             };
+            let signed = &held.document.value.signed;
+            if signed.len() == networks.len() && networks.iter().all(|n| signed.contains_key(n)) {
+                continue;
+            }
             let mut document = held.document.value.clone();
             document
                 .signed
                 .retain(|network, _| networks.contains(network));
             let missing = networks
                 .iter()
-                .filter(|name| !document.signed.contains_key(*name));
-            for network in missing.cloned().collect::<Vec<_>>() {
-                let copy = self.sign_copy(&me, &network, &document).await?;
-                document.signed.insert(network, copy);
+                .filter(|network| !signed.contains_key(*network));
+            for network in missing {
+                let copy = self.sign_copy(&me, network, &document).await?;
+                document.signed.insert(network.clone(), copy);
             }
-            if document.signed.len() != held.document.value.signed.len()
-                || networks
-                    .iter()
-                    .any(|name| !held.document.value.signed.contains_key(name))
-            {
-                self.replace(state, &id, document).await?;
-            }
+            self.replace(state, &id, document).await?;
         }
         Ok(())
     }
@@ -162,6 +167,7 @@ impl Own {
         document: OwnListing,
     ) -> Result<(), CatalogError> {
         let stored = self.store(state, id, document, Vec::new()).await?;
+        state.settled = false;
         if let Some(held) = state.held.get_mut(id) {
             held.document = stored;
         }
