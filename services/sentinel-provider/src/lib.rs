@@ -96,7 +96,7 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
         provider: provider.clone(),
         metrics: metrics.clone(),
     };
-    let (rest, openapi) = rest::api().with_state(face).split_for_parts();
+    let (rest, openapi) = rest::api(face);
     let grpc = Routes::new(DatasetServiceServer::new(grpc::datasets::Face(
         provider.clone(),
     )))

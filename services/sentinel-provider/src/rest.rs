@@ -8,11 +8,18 @@ mod stac;
 
 pub(crate) use bulk::PATH as BULK_PATH;
 
-use utoipa_axum::router::OpenApiRouter;
+use utoipa::openapi::OpenApi;
 
 use crate::Face;
 
-/// Every route.
-pub(crate) fn api() -> OpenApiRouter<Face> {
-    datasets::api().merge(stac::api()).merge(bulk::api())
+/// Every route, and what describes it.
+pub(crate) fn api(face: Face) -> (axum::Router, OpenApi) {
+    let api = datasets::api().merge(stac::api()).merge(bulk::api());
+    let (routes, mut openapi) = api.with_state(face).split_for_parts();
+    // OpenAPI has no wildcards: `{*key}` is described as `{key}`.
+    let paths = std::mem::take(&mut openapi.paths.paths).into_iter();
+    openapi.paths.paths = paths
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
+    (routes, openapi)
 }

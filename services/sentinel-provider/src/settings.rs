@@ -23,6 +23,8 @@ pub struct Settings {
     pub reservation_images: usize,
     /// Seconds within which a token must open its file.
     pub token_seconds: u32,
+    /// Seconds between two looks of a transfer that runs whether it still may.
+    pub recheck_seconds: u64,
     /// Seconds after which an ended reservation is forgotten; until then its operation is not done twice.
     pub forget_seconds: u64,
 }
@@ -37,6 +39,7 @@ impl Default for Settings {
             reservation_seconds: 600,
             reservation_images: 2000,
             token_seconds: 60,
+            recheck_seconds: 5,
             forget_seconds: 24 * 3600,
         }
     }

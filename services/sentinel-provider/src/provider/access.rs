@@ -20,9 +20,6 @@ use super::Provider;
 use crate::convert;
 use crate::domain::{DataError, Reservation};
 
-/// How often a transfer that runs looks whether it still may.
-const RECHECK: Duration = Duration::from_secs(5);
-
 /// A file on its way out.
 pub(crate) struct Opened {
     /// The whole file.
@@ -238,7 +235,8 @@ impl Provider {
         let parts = try_unfold(
             begin,
             |(provider, mut bytes, ticket, mut checked)| async move {
-                if checked.elapsed() >= RECHECK {
+                let pause = Duration::from_secs(provider.settings().recheck_seconds);
+                if checked.elapsed() >= pause {
                     let current = provider.still_open(&ticket).await?;
                     if current != ticket.generation {
                         let shown = ticket.generation;

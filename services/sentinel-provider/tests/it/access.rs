@@ -1,0 +1,367 @@
+//! Opening files by reservation, chain and token.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use oc_kernel::{AttemptId, Clock as _, FragmentId, GrantId, Kind, Money, RunId};
+use oc_proto::federation::v1 as pb;
+use oc_service::CallError;
+use oc_trust::{
+    Currency, Delegation, Digest, Grant, GrantedListing, Input, Limits, ListingKind, Price,
+    Pseudonyms, Sealed, countersign, seal,
+};
+
+use crate::neighbours::Org;
+use crate::orders::{LISTING, grant, order};
+use crate::world::{NETWORK, World, samples};
+
+const B04: &str = "sentinel-2-demo/toulouse-20250612-a/B04.tif";
+const B08: &str = "sentinel-2-demo/toulouse-20250612-a/B08.tif";
+
+fn kind(status: tonic::Status) -> Kind {
+    CallError::from(status).kind
+}
+
+async fn held(world: &World) -> pb::ReserveResponse {
+    world.own().reserve(order("op")).await.unwrap().into_inner()
+}
+
+fn request(held: &pb::ReserveResponse, keys: &[&str]) -> pb::AccessRequest {
+    pb::AccessRequest {
+        reservation_id: held.reservation_id.clone(),
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        ..pb::AccessRequest::default()
+    }
+}
+
+/// A token for one file, for one of South's own services.
+async fn token(world: &World, held: &pb::ReserveResponse) -> String {
+    let opened = world
+        .own()
+        .access(request(held, &[B04]))
+        .await
+        .unwrap()
+        .into_inner();
+    opened.objects[0].token.clone()
+}
+
+#[tokio::test]
+async fn a_token_opens_its_file_from_any_offset() {
+    let world = World::demo().await;
+    let held = held(&world).await;
+    let opened = world
+        .own()
+        .access(request(&held, &[]))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(opened.objects.len(), 4, "two bands of two scenes");
+    let open = opened
+        .objects
+        .iter()
+        .find(|o| o.object.as_ref().unwrap().key == B04)
+        .unwrap();
+    assert_eq!(open.expires_at_ms, world.clock.now_ms() + 60_000);
+
+    let whole = std::fs::read(samples().join("toulouse-20250612-a/B04.tif")).unwrap();
+    let (status, headers, body) = world.bulk(&open.token, 0).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body, whole);
+    assert_eq!(headers["oc-length"], whole.len().to_string());
+    assert_eq!(headers["oc-sha256"], open.object.as_ref().unwrap().sha256);
+    let (_, _, rest) = world.bulk(&open.token, 1000).await;
+    assert_eq!(rest, whole[1000..]);
+    let end = whole.len() as u64;
+    assert_eq!(world.bulk(&open.token, end).await.2, b"");
+    assert_eq!(
+        world.bulk(&open.token, end + 1).await.0,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+}
+
+#[tokio::test]
+async fn only_files_of_the_reservation_are_opened() {
+    let world = World::demo().await;
+    let held = held(&world).await;
+    let other = "sentinel-2-demo/lyon-20250614-a/B04.tif";
+    for key in [other, "sentinel-2-demo/toulouse-20250612-a/B02.tif"] {
+        let status = world
+            .own()
+            .access(request(&held, &[B04, key]))
+            .await
+            .unwrap_err();
+        assert_eq!(kind(status), Kind::Forbidden, "{key}");
+    }
+    let climbing = request(&held, &["../secret"]);
+    assert_eq!(
+        kind(world.own().access(climbing).await.unwrap_err()),
+        Kind::Invalid
+    );
+}
+
+#[tokio::test]
+async fn a_changed_or_foreign_token_opens_nothing() {
+    let world = World::demo().await;
+    let held = held(&world).await;
+    let token = token(&world, &held).await;
+    for at in [3, token.len() / 2, token.len() - 5] {
+        let mut bytes = token.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(bytes).unwrap();
+        let (status, ..) = world.bulk(&changed, 0).await;
+        assert!(status.is_client_error(), "{at}: {status}");
+    }
+    let elsewhere = World::demo().await;
+    let foreign = crate::access::token(&elsewhere, &crate::access::held(&elsewhere).await).await;
+    assert!(world.bulk(&foreign, 0).await.0.is_client_error());
+    assert!(world.bulk("", 0).await.0.is_client_error());
+}
+
+#[tokio::test]
+async fn a_token_dies_with_its_time_and_with_its_reservation() {
+    let world = World::demo().await;
+    let held = held(&world).await;
+    let first = token(&world, &held).await;
+    world.clock.advance(Duration::from_secs(59));
+    assert_eq!(world.bulk(&first, 0).await.0, StatusCode::OK);
+    let renew = pb::RenewRequest {
+        reservation_id: held.reservation_id.clone(),
+        ttl_seconds: 600,
+    };
+    world.own().renew(renew).await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(world.bulk(&first, 0).await.0, StatusCode::FORBIDDEN);
+
+    let second = token(&world, &held).await;
+    assert_eq!(world.bulk(&second, 0).await.0, StatusCode::OK);
+    let release = pb::ReleaseRequest {
+        reservation_id: held.reservation_id.clone(),
+    };
+    world.own().release(release).await.unwrap();
+    assert_eq!(world.bulk(&second, 0).await.0, StatusCode::CONFLICT);
+    let status = world
+        .own()
+        .access(request(&held, &[B04]))
+        .await
+        .unwrap_err();
+    assert_eq!(kind(status), Kind::Precondition);
+}
+
+/// North's grant from South, and what North lets East do with it.
+struct Lent {
+    grant: Grant,
+    run: RunId,
+    fragment: FragmentId,
+    attempt: AttemptId,
+    held: pb::ReserveResponse,
+}
+
+fn limits() -> Limits {
+    Limits {
+        cores: 1,
+        memory_bytes: 1 << 30,
+        fragments: 1,
+        core_seconds: 3600,
+        egress_bytes: 1 << 30,
+        storage_bytes: 1 << 30,
+        run_wall_seconds: 600,
+    }
+}
+
+async fn lend(world: &World) -> Lent {
+    let id = GrantId::new();
+    grant(world, &id.to_string());
+    let now = world.clock.now_ms();
+    let run = RunId::new();
+    let mut order = order("op");
+    order.grant_id = id.to_string();
+    order.run_id = run.to_string();
+    let held = world
+        .partner(&world.north)
+        .reserve(order)
+        .await
+        .unwrap()
+        .into_inner();
+    let listing = GrantedListing {
+        id: LISTING.parse().unwrap(),
+        kind: ListingKind::Dataset,
+        limits: None,
+    };
+    Lent {
+        grant: Grant {
+            id,
+            network: NETWORK.parse().unwrap(),
+            provider: world.south.id,
+            consumer: world.north.id,
+            listings: vec![listing],
+            limits: limits(),
+            price: Price {
+                currency: Currency::EUR,
+                core_hour: Money::ZERO,
+                egress_gib: Money::ZERO,
+                storage_gib_month: Money::ZERO,
+            },
+            not_before: now,
+            not_after: now + 3_600_000,
+            generation: 1,
+            tools: None,
+            pseudonyms: Pseudonyms::PerGrant,
+        },
+        run,
+        fragment: FragmentId::new(),
+        attempt: AttemptId::new(),
+        held,
+    }
+}
+
+impl Lent {
+    /// The grant, signed by both.
+    async fn sealed(&self, world: &World) -> Sealed<Grant> {
+        let half = seal(&world.south.signer, self.grant.clone()).await.unwrap();
+        countersign(&world.north.signer, half).await.unwrap()
+    }
+
+    /// Asks as `presenter` with a delegation of `issuer` to `audience` that opens the keys.
+    async fn ask(
+        &self,
+        world: &World,
+        (issuer, audience, presenter): (&Org, &Org, &Org),
+        inputs: &[&str],
+        change: impl FnOnce(&mut Delegation),
+    ) -> Result<Vec<pb::OpenObject>, tonic::Status> {
+        let grant = self.sealed(world).await;
+        let files = self.held.items.iter().flat_map(|item| &item.assets);
+        let files = files.map(|asset| asset.object.clone().unwrap());
+        let inputs = files
+            .filter(|file| inputs.contains(&file.key.as_str()))
+            .map(|file| Input {
+                owner: world.south.id,
+                listing: Some(LISTING.parse().unwrap()),
+                object: file.key.parse().unwrap(),
+                sha256: file.sha256.parse::<Digest>().unwrap(),
+            });
+        let now = world.clock.now_ms();
+        let mut delegation = Delegation {
+            network: NETWORK.parse().unwrap(),
+            parent: Some(grant.digest()),
+            issuer: issuer.id,
+            audience: audience.id,
+            run: self.run,
+            fragment: self.fragment,
+            attempt: self.attempt,
+            request: Digest::of(b"the fragment"),
+            offer: None,
+            inputs: inputs.collect(),
+            output: None,
+            limits: limits(),
+            not_before: now,
+            not_after: now + 600_000,
+        };
+        change(&mut delegation);
+        let delegation = seal(&issuer.signer, delegation).await.unwrap();
+        let request = pb::AccessRequest {
+            delegation: vec![grant.bytes().to_vec(), delegation.bytes().to_vec()],
+            attempt_id: self.attempt.to_string(),
+            ..request(&self.held, &[B04])
+        };
+        let answer = world.partner(presenter).access(request).await?;
+        Ok(answer.into_inner().objects)
+    }
+}
+
+#[tokio::test]
+async fn a_partners_chain_opens_what_it_names_and_nothing_else() {
+    let world = World::demo().await;
+    let lent = lend(&world).await;
+    let World { north, east, .. } = &world;
+    let opened = lent
+        .ask(&world, (north, east, east), &[B04], |_| {})
+        .await
+        .unwrap();
+    let whole = std::fs::read(samples().join("toulouse-20250612-a/B04.tif")).unwrap();
+    assert_eq!(world.bulk(&opened[0].token, 0).await.2, whole);
+
+    let outside = lent.ask(&world, (north, east, east), &[B08], |_| {}).await;
+    assert_eq!(kind(outside.unwrap_err()), Kind::Forbidden);
+    let stolen = lent.ask(&world, (north, east, north), &[B04], |_| {}).await;
+    assert_eq!(kind(stolen.unwrap_err()), Kind::Forbidden);
+    let forged = lent.ask(&world, (east, east, east), &[B04], |_| {}).await;
+    assert_eq!(kind(forged.unwrap_err()), Kind::Forbidden);
+    let other_run = |delegation: &mut Delegation| delegation.run = RunId::new();
+    let other_run = lent
+        .ask(&world, (north, east, east), &[B04], other_run)
+        .await;
+    assert_eq!(kind(other_run.unwrap_err()), Kind::Forbidden);
+    let other_attempt = |delegation: &mut Delegation| delegation.attempt = AttemptId::new();
+    let other_attempt = lent
+        .ask(&world, (north, east, east), &[B04], other_attempt)
+        .await;
+    assert_eq!(kind(other_attempt.unwrap_err()), Kind::Forbidden);
+    let wider = |delegation: &mut Delegation| delegation.limits.cores = 64;
+    let wider = lent.ask(&world, (north, east, east), &[B04], wider).await;
+    assert!(wider.unwrap_err().message().contains("64 cores asked for"));
+
+    let bare = world
+        .partner(east)
+        .access(request(&lent.held, &[B04]))
+        .await;
+    assert_eq!(kind(bare.unwrap_err()), Kind::Malformed);
+}
+
+#[tokio::test]
+async fn a_raised_generation_or_a_revocation_closes_tokens_and_chains() {
+    let world = World::demo().await;
+    let lent = lend(&world).await;
+    let World { north, east, .. } = &world;
+    let opened = lent
+        .ask(&world, (north, east, east), &[B04], |_| {})
+        .await
+        .unwrap();
+    let token = &opened[0].token;
+    assert_eq!(world.bulk(token, 0).await.0, StatusCode::OK);
+
+    let id = lent.grant.id.to_string();
+    world
+        .grants
+        .0
+        .lock()
+        .unwrap()
+        .get_mut(&id)
+        .unwrap()
+        .generation = 2;
+    assert_eq!(world.bulk(token, 0).await.0, StatusCode::FORBIDDEN);
+    let old_chain = lent.ask(&world, (north, east, east), &[B04], |_| {}).await;
+    assert!(old_chain.unwrap_err().message().contains("generation 2"));
+
+    world.grants.0.lock().unwrap().remove(&id);
+    assert_eq!(world.bulk(token, 0).await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_transfer_that_runs_is_cut_when_the_grant_ends() {
+    let world = World::demo().await;
+    let lent = lend(&world).await;
+    let World { north, east, .. } = &world;
+    let opened = lent
+        .ask(&world, (north, east, east), &[B04], |_| {})
+        .await
+        .unwrap();
+    let request = http::Request::get("/api/data/internal/bulk?offset=0")
+        .header("authorization", "Bearer service")
+        .header("oc-bulk-token", &opened[0].token)
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let answer = world.send(request).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut body = answer.into_body();
+    let first = body.frame().await.unwrap().unwrap();
+    let length = opened[0].object.as_ref().unwrap().length;
+    assert!(
+        (first.data_ref().unwrap().len() as u64) < length,
+        "it came in one piece"
+    );
+    world.grants.0.lock().unwrap().clear();
+    let rest = body.collect().await;
+    assert!(rest.is_err(), "the transfer went on");
+}
