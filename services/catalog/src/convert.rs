@@ -73,6 +73,11 @@ fn price(price: types::Price) -> Result<Price, CatalogError> {
     })
 }
 
+/// An empty price is how a message says that something is free.
+fn is_priced(price: &types::Price) -> bool {
+    *price != types::Price::default()
+}
+
 fn price_message(price: &Price) -> types::Price {
     types::Price {
         currency: price.currency.to_string(),
@@ -131,7 +136,7 @@ pub(crate) fn offer(listing: Option<pb::Listing>) -> Result<Offer, CatalogError>
         title: listing.title,
         summary: listing.summary,
         terms: listing.terms,
-        price: listing.price.map(price).transpose()?,
+        price: listing.price.filter(is_priced).map(price).transpose()?,
         bbox: listing
             .area
             .as_ref()

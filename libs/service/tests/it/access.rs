@@ -43,10 +43,10 @@ async fn a_route_is_closed_without_a_token_and_with_the_wrong_role() {
 async fn the_walk_finds_every_row_closed() {
     let walk = walk(echo()).await.unwrap();
     assert_eq!(walk.faults, Vec::<String>::new());
-    // Each of the five closed rows: twice without a valid token, and once with each role that does not suffice.
+    // Each of the six closed rows: twice without a valid token, and once with each role that does not suffice.
     assert_eq!(
         walk.requests,
-        5 * 2 + ["user", "service"].len() + ["user", "operator"].len()
+        6 * 2 + ["user", "service"].len() + ["user", "operator"].len()
     );
 }
 

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use http_body_util::BodyExt;
 use oc_service::access::StaticTokens;
 use oc_service::settings::Secret;
 use oc_service::telemetry::Metrics;
 use oc_service::{Node, RemoteSettings, Switchboard};
 use tonic::{Code, Request};
+use tower::ServiceExt;
 
-use super::support::{Running, count, echo, say, with_token};
+use super::support::{Running, count, echo, echo_on, say, with_token};
 
 fn board() -> Switchboard {
     let tokens = Arc::new(StaticTokens::of_roles());
@@ -137,14 +140,17 @@ async fn a_call_without_a_deadline_gets_one_and_a_silent_stream_ends() {
 }
 
 #[tokio::test]
-async fn the_request_id_goes_with_a_call() {
-    let board = board();
-    let mut request = Request::new("id".to_owned());
-    request
-        .metadata_mut()
-        .insert("x-request-id", "abc".parse().unwrap());
-    let id = say(board.channel("catalog", "echo"), request)
-        .await
+async fn the_request_id_goes_on_to_the_services_that_are_called() {
+    let board = Switchboard::new();
+    let tokens = Arc::new(StaticTokens::of_roles());
+    let node = Node::build(vec![echo_on(&board)], tokens, &Metrics::new()).unwrap();
+    board.register("echo", node.router());
+    let request = http::Request::get("/api/echo/v1/relay")
+        .header("authorization", "Bearer user")
+        .header("x-request-id", "abc")
+        .body(Body::empty())
         .unwrap();
-    assert_eq!(id, "abc");
+    let response = node.router().oneshot(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "\"abc\"");
 }

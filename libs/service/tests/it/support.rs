@@ -15,7 +15,7 @@ use oc_service::access::{Access, Principal, Role, StaticTokens};
 use oc_service::telemetry::Metrics;
 use oc_service::{
     App, ETag, IfMatch, Json, Listeners, Node, OrStatus, Path, Problem, Query, ServeError,
-    StopSettings, sse,
+    StopSettings, Switchboard, sse,
 };
 use prost::Message;
 use prost_types::{
@@ -62,6 +62,7 @@ struct Page {
 #[derive(Clone)]
 struct Shelf {
     streams: sse::Streams,
+    board: Switchboard,
 }
 
 #[utoipa::path(get, path = "/api/echo/v1/books/{id}", responses((status = 200, body = Book)))]
@@ -92,11 +93,21 @@ async fn events(State(shelf): State<Shelf>) -> Result<axum::response::Response, 
     shelf.streams.open(once.chain(futures::stream::pending()))
 }
 
+/// Answers with the request id that another service saw.
+#[utoipa::path(get, path = "/api/echo/v1/relay", responses((status = 200, body = String)))]
+async fn relay(State(shelf): State<Shelf>) -> Result<Json<String>, Problem> {
+    let channel = shelf.board.channel("echo", "echo");
+    let seen = say(channel, Request::new("id".to_owned())).await;
+    seen.map(Json)
+        .map_err(|status| Problem::from_status(&status))
+}
+
 fn api() -> OpenApiRouter<Shelf> {
     OpenApiRouter::new()
         .routes(routes!(get_book, put_book))
         .routes(routes!(list_books))
         .routes(routes!(events))
+        .routes(routes!(relay))
 }
 
 /// `test.v1.Echo`: `Say` answers with the caller and the text, `Count` counts to the number and waits.
@@ -196,8 +207,14 @@ static DESCRIPTORS: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// The service of these tests.
 pub(crate) fn echo() -> App {
+    echo_on(&Switchboard::new())
+}
+
+/// The same, calling itself over this switchboard.
+pub(crate) fn echo_on(board: &Switchboard) -> App {
     let shelf = Shelf {
         streams: sse::Streams::new(1),
+        board: board.clone(),
     };
     let (rest, openapi) = api().with_state(shelf).split_for_parts();
     App {
@@ -210,6 +227,7 @@ pub(crate) fn echo() -> App {
             Access::rest(Method::PUT, "/api/echo/v1/books/{id}", Role::Operator),
             Access::rest(Method::GET, "/api/echo/v1/books", Role::User),
             Access::rest(Method::GET, "/api/echo/v1/events", Role::Public),
+            Access::rest(Method::GET, "/api/echo/v1/relay", Role::User),
             Access::rpc(SAY, Role::User).or(Role::Partner),
             Access::rpc(COUNT, Role::Admin).or(Role::Service),
         ],
