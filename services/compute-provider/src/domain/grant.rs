@@ -13,7 +13,7 @@ use oc_kernel::{Classify, GrantId, Kind, Name, OrgId};
 use oc_trust::{Grant as SignedGrant, Limits, Price, Tool};
 use serde::{Deserialize, Serialize};
 
-pub use request::{Asked, GrantRequest, RequestError};
+pub use request::{Asked, GrantRequest, Offered, RequestError};
 pub use rule::{Decision, Rule, RuleError, decide};
 
 /// Where a grant stands.
@@ -369,7 +369,7 @@ impl Grant {
     }
 }
 
-pub(super) fn ms(at: Timestamp) -> u64 {
+pub(crate) fn ms(at: Timestamp) -> u64 {
     u64::try_from(at.as_millisecond()).unwrap_or(0)
 }
 

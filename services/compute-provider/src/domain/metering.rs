@@ -1,25 +1,17 @@
-//! From what a runner measured to what is billed: the draft of a usage record.
+//! From what a runner measured to what is billed.
 
 use jiff::Timestamp;
-use oc_kernel::{GrantId, OrgId};
-use oc_trust::{Outcome, Price};
+use oc_trust::Outcome;
+use serde::{Deserialize, Serialize};
 
-use super::attempt::AttemptKey;
+use super::grant::ms;
 use super::ledger::{EndedState, StopCause};
 use super::resources::Resources;
 use super::runtime::Measured;
 
-/// What is known about an attempt that ended.
-#[derive(Debug, Clone)]
-pub struct Finished {
-    /// Which attempt.
-    pub key: AttemptKey,
-    /// The grant and its price; none for own work.
-    pub grant: Option<(GrantId, Price)>,
-    /// The pseudonym of the person.
-    pub pseudonym: String,
-    /// The name of the workflow.
-    pub workflow: String,
+/// How long an attempt held what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
     /// What it held.
     pub resources: Resources,
     /// When the runtime took it.
@@ -27,28 +19,12 @@ pub struct Finished {
     /// When nothing of it was left.
     pub ended_at: Timestamp,
     /// How long its cores were held by this node's monotonic clock, in ms.
-    pub held_ms: u64,
-    /// What its runner measured; zero where the runner was lost.
-    pub measured: Measured,
-    /// Bytes that arrived at other organisations.
-    pub bytes_out: u64,
-    /// How it ended.
-    pub state: EndedState,
+    pub wall_ms: u64,
 }
 
-/// The draft of a usage record; accounting numbers it, prices it and puts it into the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageDraft {
-    /// Which attempt.
-    pub key: AttemptKey,
-    /// The grant and its price; none for own work.
-    pub grant: Option<(GrantId, Price)>,
-    /// Who provided.
-    pub provider: OrgId,
-    /// The pseudonym of the person.
-    pub pseudonym: String,
-    /// The name of the workflow.
-    pub workflow: String,
+/// What an attempt used: the numbers of its usage record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
     /// Begin in ms since the epoch.
     pub started_ms: u64,
     /// End in ms since the epoch.
@@ -65,41 +41,37 @@ pub struct UsageDraft {
     pub bytes_out: u64,
     /// Cores held.
     pub cores: u32,
-    /// How it ended.
-    pub outcome: Outcome,
 }
 
-/// Makes the draft. The wall time is this node's own, because that is how long the cores were held;
-/// processor time and memory come from the runner and are cut at what the held machine could have given,
-/// so that a runner's fault never becomes a partner's bill.
-pub fn meter(provider: OrgId, finished: &Finished) -> UsageDraft {
-    let most_cpu = finished
-        .held_ms
-        .saturating_mul(u64::from(finished.resources.cores));
-    let measured = &finished.measured;
-    let ms = |at: Timestamp| u64::try_from(at.as_millisecond()).unwrap_or(0);
-    let started_ms = ms(finished.started_at);
-    UsageDraft {
-        key: finished.key,
-        grant: finished.grant,
-        provider,
-        pseudonym: finished.pseudonym.clone(),
-        workflow: finished.workflow.clone(),
-        started_ms,
-        ended_ms: ms(finished.ended_at).max(started_ms),
-        wall_ms: finished.held_ms,
-        cpu_ms: measured.cpu_ms.min(most_cpu),
-        peak_memory_bytes: measured
-            .peak_memory_bytes
-            .min(finished.resources.memory_bytes),
-        bytes_in: measured.bytes_in,
-        bytes_out: finished.bytes_out,
-        cores: finished.resources.cores,
-        outcome: outcome(finished.state),
+impl Usage {
+    /// Core milliseconds held.
+    pub fn core_ms(&self) -> u64 {
+        self.wall_ms.saturating_mul(u64::from(self.cores))
     }
 }
 
-fn outcome(state: EndedState) -> Outcome {
+/// Makes the numbers. The wall time is this node's own, because that is how long the cores were held;
+/// processor time and memory come from the runner and are cut at what the held machine could have given,
+/// so that a runner's fault never becomes a partner's bill.
+pub fn meter(held: &Held, measured: &Measured, bytes_out: u64) -> Usage {
+    let cores = held.resources.cores;
+    let started_ms = ms(held.started_at);
+    Usage {
+        started_ms,
+        ended_ms: ms(held.ended_at).max(started_ms),
+        wall_ms: held.wall_ms,
+        cpu_ms: measured
+            .cpu_ms
+            .min(held.wall_ms.saturating_mul(u64::from(cores))),
+        peak_memory_bytes: measured.peak_memory_bytes.min(held.resources.memory_bytes),
+        bytes_in: measured.bytes_in,
+        bytes_out,
+        cores,
+    }
+}
+
+/// How an end is booked.
+pub fn outcome(state: EndedState) -> Outcome {
     match state {
         EndedState::Succeeded => Outcome::Succeeded,
         EndedState::Failed => Outcome::Failed,
@@ -110,68 +82,61 @@ fn outcome(state: EndedState) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use oc_kernel::{AttemptId, FragmentId, RunId};
-
     use super::*;
 
-    fn finished() -> Finished {
-        Finished {
-            key: AttemptKey {
-                org: OrgId::from_digest([1; 32]),
-                run: RunId::new(),
-                fragment: FragmentId::new(),
-                attempt: AttemptId::new(),
-            },
-            grant: None,
-            pseudonym: "p".into(),
-            workflow: "w".into(),
+    fn held() -> Held {
+        Held {
             resources: Resources {
                 cores: 2,
                 memory_bytes: 1000,
             },
             started_at: Timestamp::from_millisecond(5000).unwrap(),
             ended_at: Timestamp::from_millisecond(6000).unwrap(),
-            held_ms: 1000,
-            measured: Measured {
-                wall_ms: 900,
-                cpu_ms: 1500,
-                peak_memory_bytes: 800,
-                bytes_in: 7,
-                bytes_out: 9,
-            },
-            bytes_out: 8,
-            state: EndedState::Succeeded,
+            wall_ms: 1000,
         }
     }
 
+    const MEASURED: Measured = Measured {
+        wall_ms: 900,
+        cpu_ms: 1500,
+        peak_memory_bytes: 800,
+        bytes_in: 7,
+        bytes_out: 9,
+    };
+
     #[test]
     fn the_wall_time_is_how_long_the_cores_were_held() {
-        let draft = meter(OrgId::from_digest([2; 32]), &finished());
+        let usage = meter(&held(), &MEASURED, 8);
         assert_eq!(
-            (draft.wall_ms, draft.cpu_ms, draft.bytes_out),
+            (usage.wall_ms, usage.cpu_ms, usage.bytes_out),
             (1000, 1500, 8)
         );
         assert_eq!(
-            (draft.started_ms, draft.ended_ms, draft.cores),
+            (usage.started_ms, usage.ended_ms, usage.cores),
             (5000, 6000, 2)
         );
+        assert_eq!(usage.core_ms(), 2000);
     }
 
     #[test]
     fn a_runner_cannot_bill_more_than_the_machine_could_have_given() {
-        let mut lying = finished();
-        lying.measured.cpu_ms = 99_999;
-        lying.measured.peak_memory_bytes = 99_999;
-        let draft = meter(OrgId::from_digest([2; 32]), &lying);
-        assert_eq!((draft.cpu_ms, draft.peak_memory_bytes), (2000, 1000));
+        let lying = Measured {
+            cpu_ms: 99_999,
+            peak_memory_bytes: 99_999,
+            ..MEASURED
+        };
+        let usage = meter(&held(), &lying, 8);
+        assert_eq!((usage.cpu_ms, usage.peak_memory_bytes), (2000, 1000));
     }
 
     #[test]
     fn a_clock_set_back_never_makes_an_end_before_the_begin() {
-        let mut odd = finished();
-        odd.ended_at = Timestamp::from_millisecond(10).unwrap();
-        let draft = meter(OrgId::from_digest([2; 32]), &odd);
-        assert_eq!(draft.ended_ms, draft.started_ms);
+        let odd = Held {
+            ended_at: Timestamp::from_millisecond(10).unwrap(),
+            ..held()
+        };
+        let usage = meter(&odd, &MEASURED, 0);
+        assert_eq!(usage.ended_ms, usage.started_ms);
     }
 
     #[test]
@@ -181,9 +146,7 @@ mod tests {
             (StopCause::LeaseLost, Outcome::Lost),
             (StopCause::WallLimit, Outcome::Lost),
         ] {
-            let mut stopped = finished();
-            stopped.state = EndedState::Stopped(cause);
-            assert_eq!(meter(OrgId::from_digest([2; 32]), &stopped).outcome, booked);
+            assert_eq!(outcome(EndedState::Stopped(cause)), booked);
         }
     }
 }

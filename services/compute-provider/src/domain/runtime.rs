@@ -162,8 +162,8 @@ impl Role {
 pub struct OutputPrefix {
     /// Whose storage.
     pub owner: OrgId,
-    /// The owner's storage listing.
-    pub listing: Name,
+    /// The owner's storage listing; none for the workspace of the run at its owner.
+    pub listing: Option<Name>,
     /// The prefix; every output's key lies below it.
     pub prefix: ObjectKey,
 }

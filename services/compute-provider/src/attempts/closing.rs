@@ -1,0 +1,309 @@
+//! The end of an attempt: its last events, its usage for the books, and its capacity back. Everything is
+//! computed once and written down first; after a crash in the middle the rest follows from that.
+
+use oc_kernel::{LeaseId, Name, OrgId};
+use oc_store::{OutboxEvent, StoreError};
+use serde_json::{Value, json};
+
+use crate::documents::{Attempt, Closing, Recorded, RecordedEvent, WrittenObject, attempt_key};
+use crate::domain::grant::ms;
+use crate::domain::ledger::{Command, Ended, EndedState, JobState, Lease, Settle, StopCause};
+use crate::domain::metering::{Held, Usage, meter, outcome};
+use crate::domain::runtime::End;
+use crate::error::Error;
+use crate::grants::price_json;
+use crate::provider::Provider;
+
+/// The type of the event with an attempt's usage.
+const USAGE: &str = "oc.compute.usage.v1";
+
+impl Provider {
+    /// Settles a lease of which nothing runs any more.
+    pub(super) async fn close_attempt(
+        &self,
+        offer: &Name,
+        lease: LeaseId,
+        entry: &Lease,
+    ) -> Result<(), Error> {
+        let key = entry.attempt;
+        let document = attempt_key(&key.org, &key.attempt);
+        let attempt = match self.shelf.attempts.get(&document).await? {
+            Some(seen) => seen.value,
+            // Nothing is known of it but the lease: there is nothing to tell and nothing to bill.
+            None => {
+                let settle = Settle {
+                    lease,
+                    state: EndedState::Failed,
+                    core_ms: 0,
+                };
+                self.ledgers.apply(offer, Command::Settle(settle)).await?;
+                return Ok(());
+            }
+        };
+        let closing = match attempt.closing.clone() {
+            Some(closing) => closing,
+            None => self.decide_end(&attempt, entry).await?,
+        };
+        let me = self.me().await?;
+        let last = last_events(&attempt, &closing);
+        self.logs.close(&key, closing.number, last).await?;
+        let state = closing.ended.state;
+        let settle = Settle {
+            lease,
+            state,
+            core_ms: closing.usage.core_ms(),
+        };
+        let events = match closing.ended.started_at {
+            Some(_) => vec![usage_event(&attempt, &closing, &me)],
+            // What never began has used nothing.
+            None => Vec::new(),
+        };
+        self.ledgers
+            .settle(offer, Command::Settle(settle), events)
+            .await?;
+        if let Some(grant) = attempt.grant {
+            self.close_egress(&grant.to_string(), &attempt).await?;
+        }
+        self.leases.end(&lease);
+        self.live.forget(&key);
+        let booked = outcome(state).as_str();
+        self.metrics.attempts.with_label_values(&[booked]).inc();
+        tracing::info!(attempt = %key.attempt, outcome = booked, "attempt is over");
+        if let Err(error) = self.runtime.sweep(&key).await {
+            tracing::warn!(attempt = %key.attempt, %error, "its folders go later");
+        }
+        Ok(())
+    }
+
+    /// Computes how the attempt ended and what it used, and writes that down.
+    async fn decide_end(&self, attempt: &Attempt, entry: &Lease) -> Result<Closing, Error> {
+        let now = self.clock.now();
+        let (started_at, stopped) = match entry.job.state {
+            JobState::Queued => (None, None),
+            JobState::Running { since } => (Some(since), None),
+            JobState::Stopping { cause, started, .. } => (started, Some(cause)),
+        };
+        let number = self.logs.next_number(&attempt.key).await?;
+        let began = started_at.unwrap_or(now);
+        let (wall_ms, ended_at) = match self.live.held_ms(&attempt.key) {
+            Some(held) => (held, now),
+            // Another process held the cores and died with them: its last word is the last that is sure.
+            None => {
+                let last = self
+                    .logs
+                    .read(&attempt.key, number.saturating_sub(2))
+                    .await?;
+                let last = last
+                    .last()
+                    .map_or(began, |(_, record)| record.at)
+                    .max(began);
+                (ms(last).saturating_sub(ms(began)), last)
+            }
+        };
+        let wall_ms = if started_at.is_some() { wall_ms } else { 0 };
+        let held = Held {
+            resources: attempt.demand.resources,
+            started_at: began,
+            ended_at,
+            wall_ms,
+        };
+        let abroad = attempt.output.owner != self.me().await?;
+        let stored = attempt
+            .outputs
+            .iter()
+            .filter(|output| output.stored && abroad);
+        let bytes_out = stored.map(|output| output.length).sum();
+        let measured = attempt
+            .report
+            .as_ref()
+            .map(|report| report.used)
+            .unwrap_or_default();
+        let closing = Closing {
+            usage: meter(&held, &measured, bytes_out),
+            ended: Ended {
+                lease: attempt.lease,
+                attempt: attempt.key,
+                under: attempt.under,
+                submitted_at: entry.submitted_at,
+                started_at,
+                ended_at,
+                state: end_of(attempt, stopped).state,
+                core_ms: 0,
+            },
+            number,
+        };
+        let document = attempt_key(&attempt.key.org, &attempt.key.attempt);
+        let noted = self
+            .shelf
+            .attempts
+            .update(&document, |attempt| -> Result<_, Error> {
+                attempt.closing.get_or_insert_with(|| closing.clone());
+                Ok(Vec::new())
+            });
+        let noted = noted.await?.value.closing;
+        Ok(noted.unwrap_or(closing))
+    }
+
+    async fn close_egress(&self, grant: &str, attempt: &Attempt) -> Result<(), Error> {
+        let closed = self
+            .shelf
+            .egress
+            .update(grant, |egress| -> Result<_, StoreError> {
+                egress.close(&attempt.key.attempt);
+                Ok(Vec::new())
+            });
+        match closed.await {
+            // Nothing has ever left under this grant.
+            Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// An end, with what is told about it.
+struct Told {
+    state: EndedState,
+    text: String,
+    made: Option<(String, Vec<WrittenObject>)>,
+}
+
+/// How an attempt has ended, from its report unless it was stopped.
+fn end_of(attempt: &Attempt, stopped: Option<StopCause>) -> Told {
+    let told = |state, text| Told {
+        state,
+        text,
+        made: None,
+    };
+    let by = |cause: StopCause| told(EndedState::Stopped(cause), cause.to_string());
+    if let Some(cause) = stopped {
+        return by(cause);
+    }
+    match attempt.report.as_ref().map(|report| &report.end) {
+        Some(End::Succeeded { outputs }) => match place_outputs(outputs, attempt) {
+            Ok(made) => Told {
+                state: EndedState::Succeeded,
+                text: String::new(),
+                made: Some(made),
+            },
+            Err(fault) => told(EndedState::Failed, fault),
+        },
+        Some(End::Failed { step, message, .. }) => {
+            let text = match step.as_str() {
+                "" => message.clone(),
+                step => format!("step `{step}`: {message}"),
+            };
+            told(EndedState::Failed, text)
+        }
+        // Killed, and not by us: the machine or its operator took it away.
+        Some(End::Stopped) | None => by(StopCause::NodeRestarted),
+    }
+}
+
+/// The events that end an attempt's log.
+fn last_events(attempt: &Attempt, closing: &Closing) -> Vec<Recorded> {
+    let at = closing.ended.ended_at;
+    let stopped = match closing.ended.state {
+        EndedState::Stopped(cause) => Some(cause),
+        EndedState::Succeeded | EndedState::Failed => None,
+    };
+    let Told { state, text, made } = end_of(attempt, stopped);
+    let usage = closing.usage;
+    let result = made.map(|(outputs, objects)| RecordedEvent::Result {
+        outputs,
+        usage,
+        objects,
+    });
+    let ended = RecordedEvent::Ended { state, text };
+    result
+        .into_iter()
+        .chain([ended])
+        .map(|event| Recorded { at, event })
+        .collect()
+}
+
+/// Replaces the names of outputs by where they lie; the objects that are named.
+fn place_outputs(outputs: &str, attempt: &Attempt) -> Result<(String, Vec<WrittenObject>), String> {
+    let mut value: Value = serde_json::from_str(outputs)
+        .map_err(|error| format!("the runner's outputs are no JSON: {error}"))?;
+    let mut objects = Vec::new();
+    place(&mut value, attempt, &mut objects)?;
+    Ok((value.to_string(), objects))
+}
+
+fn place(
+    value: &mut Value,
+    attempt: &Attempt,
+    objects: &mut Vec<WrittenObject>,
+) -> Result<(), String> {
+    match value {
+        Value::Array(items) => items
+            .iter_mut()
+            .try_for_each(|item| place(item, attempt, objects)),
+        Value::Object(fields) => {
+            let named = fields.get("location").and_then(Value::as_str);
+            if let Some(name) = named.and_then(|location| location.strip_prefix("output:")) {
+                let object = written(name, attempt)?;
+                let location = format!("oc:{}/objects/{}", object.owner, object.key);
+                fields.insert("location".to_owned(), location.into());
+                fields.insert(
+                    "checksum".to_owned(),
+                    format!("sha256${}", object.sha256).into(),
+                );
+                fields.insert("size".to_owned(), object.length.into());
+                objects.push(object);
+            }
+            fields
+                .values_mut()
+                .try_for_each(|field| place(field, attempt, objects))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn written(name: &str, attempt: &Attempt) -> Result<WrittenObject, String> {
+    let stored = attempt
+        .outputs
+        .iter()
+        .find(|output| output.stored && output.name.as_str() == name);
+    let missing = || format!("the runner names output `{name}`, which was never stored");
+    let output = stored.ok_or_else(missing)?;
+    Ok(WrittenObject {
+        owner: attempt.output.owner,
+        key: attempt
+            .output
+            .prefix
+            .join(name)
+            .map_err(|error| error.to_string())?,
+        length: output.length,
+        sha256: output.sha256,
+    })
+}
+
+/// What the books need of an attempt.
+fn usage_event(attempt: &Attempt, closing: &Closing, me: &OrgId) -> OutboxEvent {
+    let usage: &Usage = &closing.usage;
+    let subject = attempt
+        .grant
+        .map_or_else(|| "own".to_owned(), |grant| grant.to_string());
+    let data = json!({
+        "grant_id": subject,
+        "run_id": attempt.key.run,
+        "fragment_id": attempt.key.fragment,
+        "attempt_id": attempt.key.attempt,
+        "pseudonym": attempt.pseudonym,
+        "workflow": attempt.workflow,
+        "provider": me,
+        "consumer": attempt.key.org,
+        "started_ms": usage.started_ms,
+        "ended_ms": usage.ended_ms,
+        "wall_ms": usage.wall_ms,
+        "cpu_ms": usage.cpu_ms,
+        "peak_memory_bytes": usage.peak_memory_bytes,
+        "bytes_in": usage.bytes_in,
+        "bytes_out": usage.bytes_out,
+        "cores": usage.cores,
+        "outcome": outcome(closing.ended.state).as_str(),
+        "price": attempt.price.as_ref().map(price_json),
+    });
+    OutboxEvent::new(USAGE, subject, data)
+}

@@ -1,0 +1,192 @@
+//! Announcing a file, and making an object of it once its bytes are there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use oc_kernel::{AttemptId, Name, ObjectKey};
+use oc_objects::{Body, Expected, ObjectError, Sha256Digest};
+use oc_store::{Expect, StoreError};
+use oc_trust::Digest;
+
+use super::files;
+use crate::documents::StoredObject;
+use crate::domain::room::{Holder, RoomError, Upload, UploadId};
+use crate::error::Error;
+use crate::provider::Provider;
+
+/// How long an announced file may stay away.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The uploads that are being written to now: one writer each.
+#[derive(Debug, Default)]
+pub(crate) struct Uploads(Mutex<BTreeMap<UploadId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Uploads {
+    /// What keeps writers of one upload apart.
+    pub(super) fn writer(&self, upload: UploadId) -> Arc<tokio::sync::Mutex<()>> {
+        self.lock().entry(upload).or_default().clone()
+    }
+
+    /// The upload is over.
+    pub(super) fn forget(&self, upload: &UploadId) {
+        self.lock().remove(upload);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<UploadId, Arc<tokio::sync::Mutex<()>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that somebody wants to store.
+#[derive(Debug, Clone)]
+pub(super) struct NewFile {
+    pub(super) offer: Name,
+    pub(super) key: ObjectKey,
+    pub(super) holder: Holder,
+    pub(super) attempt: Option<AttemptId>,
+    pub(super) length: u64,
+    pub(super) sha256: Digest,
+    pub(super) media_type: String,
+    /// Most bytes its holder may have.
+    pub(super) quota: Option<u64>,
+}
+
+/// What became of an announcement.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// The object is there already.
+    Stored,
+    /// Its bytes are wanted.
+    Wanted(Upload),
+}
+
+impl Provider {
+    /// Announces a file. The same announcement again gets the same answer.
+    pub(super) async fn announce(&self, file: &NewFile) -> Result<Place, Error> {
+        if self.is_stored(file).await? {
+            return Ok(Place::Stored);
+        }
+        let now = self.clock.now();
+        let upload = Upload {
+            id: UploadId::new(),
+            holder: file.holder,
+            attempt: file.attempt,
+            length: file.length,
+            sha256: file.sha256,
+            media_type: file.media_type.clone(),
+            expires_at: now.checked_add(PATIENCE).unwrap_or(now),
+        };
+        let id = self
+            .change_room(&file.offer, |room| {
+                Ok(room.announce(file.key.clone(), upload.clone(), file.quota)?)
+            })
+            .await?;
+        // Another writer may have finished in between.
+        if self.is_stored(file).await? {
+            self.change_room(&file.offer, |room| {
+                room.give_up(&file.key);
+                Ok(())
+            })
+            .await?;
+            return Ok(Place::Stored);
+        }
+        Ok(Place::Wanted(Upload { id, ..upload }))
+    }
+
+    /// True when the object is there with this content; an object of that key with other content, or of
+    /// somebody else, is never replaced.
+    async fn is_stored(&self, file: &NewFile) -> Result<bool, Error> {
+        let Some(seen) = self.shelf.objects.get(file.key.as_str()).await? else {
+            return Ok(false);
+        };
+        let there = seen.value;
+        let same_writer = there.offer == file.offer
+            && there.holder == file.holder
+            && there.attempt == file.attempt;
+        if !same_writer {
+            return Err(RoomError::OtherWriter {
+                key: file.key.clone(),
+            }
+            .into());
+        }
+        if there.length != file.length || there.sha256 != file.sha256 {
+            return Err(RoomError::OtherContent {
+                key: file.key.clone(),
+            }
+            .into());
+        }
+        Ok(true)
+    }
+
+    /// Writes the bytes of an announced file and makes an object of them. Bytes that are not those announced
+    /// leave nothing.
+    pub(super) async fn store(
+        &self,
+        offer: &Name,
+        key: &ObjectKey,
+        upload: &Upload,
+        bytes: Body,
+    ) -> Result<(), Error> {
+        let expected = Expected {
+            length: Some(upload.length),
+            sha256: Some(Sha256Digest::from_bytes(*upload.sha256.as_bytes())),
+        };
+        match self.objects.put(key, bytes, expected).await {
+            Ok(_) => {}
+            // An earlier try got as far as this.
+            Err(ObjectError::AlreadyExists(_)) => self.check_bytes(key, upload).await?,
+            Err(error) => return Err(error.into()),
+        }
+        self.register(offer, key, upload).await
+    }
+
+    async fn check_bytes(&self, key: &ObjectKey, upload: &Upload) -> Result<(), Error> {
+        let there = self.objects.stat(key).await?;
+        if there.length == upload.length && there.sha256.as_bytes() == upload.sha256.as_bytes() {
+            return Ok(());
+        }
+        Err(RoomError::OtherContent { key: key.clone() }.into())
+    }
+
+    /// Writes down that an object is there, and counts it.
+    pub(super) async fn register(
+        &self,
+        offer: &Name,
+        key: &ObjectKey,
+        upload: &Upload,
+    ) -> Result<(), Error> {
+        let document = StoredObject {
+            offer: offer.clone(),
+            key: key.clone(),
+            holder: upload.holder,
+            attempt: upload.attempt,
+            length: upload.length,
+            sha256: upload.sha256,
+            media_type: upload.media_type.clone(),
+            stored_at: self.clock.now(),
+        };
+        match self
+            .shelf
+            .objects
+            .put(key.as_str(), &document, Expect::Absent, Vec::new())
+            .await
+        {
+            Ok(_) | Err(StoreError::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.change_room(offer, |room| {
+            room.store(key);
+            Ok(())
+        })
+        .await?;
+        self.uploads.forget(&upload.id);
+        files::remove(&self.part(&upload.id)).await
+    }
+
+    /// The file that collects the bytes of an upload.
+    pub(super) fn part(&self, upload: &UploadId) -> PathBuf {
+        self.spool.join(format!("{upload}.part"))
+    }
+}
