@@ -1,9 +1,12 @@
 //! Commands as plain processes of this machine, with the rights of this one.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,12 +41,15 @@ impl Executor for ProcessExecutor {
                 "an empty command line",
             ));
         };
-        let mut process = Command::new(program);
-        process.args(arguments).env_clear();
-        if let Some(path) = std::env::var_os("PATH") {
-            process.env("PATH", path);
-        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = find(program, &path, &command.work_folder)?;
+        // Given a whole path, the standard library starts the process without copying this one.
+        let mut process = Command::new(found);
         process
+            .arg0(program)
+            .args(arguments)
+            .env_clear()
+            .env("PATH", path)
             .envs(&command.environment)
             .current_dir(&command.work_folder)
             .stdin(match &command.stdin {
@@ -68,6 +74,21 @@ impl Executor for ProcessExecutor {
             },
         })
     }
+}
+
+/// The file of a program, as a shell would find it.
+fn find(program: &str, path: &OsStr, folder: &Path) -> io::Result<PathBuf> {
+    if program.contains('/') {
+        return Ok(folder.join(program));
+    }
+    let is_program = |place: &PathBuf| {
+        let found = place.metadata();
+        found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(path)
+        .map(|place| place.join(program))
+        .find(is_program)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such program in PATH"))
 }
 
 fn wait(child: &mut Child, command: &ToolCommand, started: Instant) -> io::Result<End> {

@@ -36,11 +36,11 @@ pub(super) struct Shared<'e> {
 
 /// The folders of one job.
 pub(super) struct JobFolders {
-    /// Where the tool writes its outputs.
+    /// Where the tool writes its outputs; no part of the path is a link.
     pub(super) out: PathBuf,
     /// Where the tool writes temporary files.
     pub(super) tmp: PathBuf,
-    /// Where its inputs are staged.
+    /// Where its inputs are staged; made when the first is.
     pub(super) stage: PathBuf,
     /// Where its streams go when the document does not say.
     pub(super) log: PathBuf,
@@ -76,15 +76,9 @@ impl<'e> Shared<'e> {
             out: base.join("out"),
             tmp: base.join("tmp"),
             stage: base.join("in"),
-            log: base.join("log"),
+            log: base.clone(),
         };
-        for folder in [
-            &base,
-            &folders.out,
-            &folders.tmp,
-            &folders.stage,
-            &folders.log,
-        ] {
+        for folder in [&base, &folders.out, &folders.tmp] {
             fs::create_dir(folder).map_err(|error| {
                 RunError::io(format!("cannot make {}", folder.display()), error)
             })?;

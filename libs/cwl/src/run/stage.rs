@@ -31,10 +31,13 @@ impl<'g> Stage<'g> {
 
     /// What the command must see besides its own folders.
     pub(super) fn binds(&self) -> Vec<Bind> {
-        let mut binds = vec![Bind {
-            path: self.folder.clone(),
-            writable: false,
-        }];
+        let mut binds = Vec::new();
+        if self.count > 0 {
+            binds.push(Bind {
+                path: self.folder.clone(),
+                writable: false,
+            });
+        }
         for original in &self.originals {
             let covered = |bind: &Bind| {
                 original.path.starts_with(&bind.path) && (bind.writable || !original.writable)

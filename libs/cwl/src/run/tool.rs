@@ -158,11 +158,10 @@ impl Job<'_> {
         if let Value::Object(runtime) = &mut runtime {
             runtime.insert("exitCode".to_owned(), code.into());
         }
-        let fault = |error| RunError::io("cannot read the work folder", error);
         let collector = Collector {
             shared: self.shared,
             context: self.context(&inputs, &runtime),
-            folder: folders.out.canonicalize().map_err(fault)?,
+            folder: folders.out.clone(),
             originals: stage.originals().map(Path::to_owned).collect(),
             stdout: streams.stdout.as_deref().unwrap_or_default(),
             stderr: streams.stderr.as_deref().unwrap_or_default(),
