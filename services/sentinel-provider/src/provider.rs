@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::domain::{
-    DATASETS, DataError, Dataset, Found, Geometry, IMAGES, Image, Index, RESERVATIONS, Reservation,
+    DATASETS, DataError, Dataset, Found, IMAGES, Image, Index, RESERVATIONS, Reservation,
 };
 use crate::ports::{Catalogue, Grants};
 use crate::{Parts, Settings};
@@ -81,14 +81,16 @@ impl Provider {
     pub(crate) async fn load(&self) -> Result<(), DataError> {
         let datasets = self.0.datasets.all(&StoreQuery::all()).await?;
         let images = self.0.images.all(&StoreQuery::all()).await?;
+        let images = images
+            .into_iter()
+            .map(|image| Ok((image.revision, Found::of(image.value)?)));
+        let images = images.collect::<Result<_, DataError>>()?;
+        let mut index = self.write_index();
         for dataset in datasets {
             let name = dataset.value.name.clone();
-            self.write_index()
-                .apply_dataset(&name, dataset.revision, Some(dataset.value));
+            index.apply_dataset(&name, dataset.revision, Some(dataset.value));
         }
-        for image in images {
-            self.apply_image(image.revision, image.value)?;
-        }
+        index.fill(images);
         Ok(())
     }
 
@@ -123,13 +125,7 @@ impl Provider {
 
     fn apply_image(&self, revision: Revision, image: Image) -> Result<(), DataError> {
         let (dataset, id) = (image.dataset.clone(), image.id.clone());
-        let geometry = image
-            .item
-            .get("geometry")
-            .unwrap_or(&serde_json::Value::Null);
-        let geometry = Geometry::parse(geometry)
-            .map_err(|reason| DataError::stac(format!("{dataset}/{id}"), reason))?;
-        let found = Found { image, geometry };
+        let found = Found::of(image)?;
         self.write_index()
             .apply_image(&dataset, &id, revision, Some(found));
         Ok(())

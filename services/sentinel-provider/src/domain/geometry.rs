@@ -96,6 +96,11 @@ impl Geometry {
         [rect.min().x, rect.min().y, rect.max().x, rect.max().y]
     }
 
+    /// The same, where it is nothing but a box.
+    pub(crate) fn as_box(&self) -> Option<[f64; 4]> {
+        matches!(self.0, geo_types::Geometry::Rect(_)).then(|| self.bounds())
+    }
+
     /// True when the two have a point in common.
     pub(crate) fn touches(&self, other: &Geometry) -> bool {
         self.0.intersects(&other.0)

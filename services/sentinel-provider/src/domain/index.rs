@@ -1,14 +1,16 @@
-//! The read model: every dataset and image in memory, found by place (R-tree) and by time. It is filled
-//! from the store and follows it by (key, revision), so that an older state never replaces a newer one.
+//! The read model: every dataset and image in memory. It is filled from the store and follows it by
+//! (key, revision), so that an older state never replaces a newer one.
+
+mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use oc_kernel::{Name, Revision};
-use rstar::{AABB, RTree, RTreeObject};
 
 use super::{DataError, Dataset, Geometry, Image, Nearest, Query, Span, State};
+pub(super) use shelf::Place;
+use shelf::Shelf;
 
 /// An image with its footprint.
 #[derive(Debug, PartialEq)]
@@ -17,6 +19,25 @@ pub(crate) struct Found {
     pub(crate) image: Image,
     /// Its footprint.
     pub(crate) geometry: Geometry,
+    /// The box around it: west, south, east, north.
+    pub(crate) bounds: [f64; 4],
+}
+
+impl Found {
+    /// Reads the footprint of an image.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn of(image: Image) -> Result<Self, DataError> {
+        let geometry = image.item.get("geometry");
+        let geometry = Geometry::parse(geometry.unwrap_or(&serde_json::Value::Null))
+            .map_err(|reason| DataError::stac(image.document_key(), reason))?;
+        Ok(Self {
+            bounds: geometry.bounds(),
+            geometry,
+            image,
+        })
+    }
 }
 
 /// What a dataset holds in all.
@@ -39,37 +60,16 @@ pub(crate) struct Summary {
 /// The read model.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    shelves: BTreeMap<Name, Shelf>,
+    entries: BTreeMap<Name, Entry>,
     /// The newest revision seen of each document, deleted ones too.
     seen: BTreeMap<String, Revision>,
 }
 
+/// A dataset, or images whose dataset is not known yet.
 #[derive(Debug, Default)]
-struct Shelf {
+struct Entry {
     dataset: Option<Arc<Dataset>>,
-    images: BTreeMap<Name, Arc<Found>>,
-    times: BTreeSet<(i64, Name)>,
-    footprints: RTree<Footprint>,
-    /// The longest taking that ever was here, in ms: how far before a span a taking in it may begin.
-    longest_ms: i64,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Footprint {
-    bounds: [f64; 4],
-    id: Name,
-}
-
-impl RTreeObject for Footprint {
-    type Envelope = AABB<[f64; 2]>;
-
-    fn envelope(&self) -> Self::Envelope {
-        envelope(self.bounds)
-    }
-}
-
-fn envelope([west, south, east, north]: [f64; 4]) -> AABB<[f64; 2]> {
-    AABB::from_corners([west, south], [east, north])
+    shelf: Shelf,
 }
 
 impl Index {
@@ -83,16 +83,8 @@ impl Index {
         if !self.is_newer(name.as_str(), revision) {
             return;
         }
-        match dataset.filter(|dataset| dataset.state == State::Offered) {
-            Some(dataset) => {
-                self.shelves.entry(name.clone()).or_default().dataset = Some(Arc::new(dataset));
-            }
-            None => {
-                if let Some(shelf) = self.shelves.get_mut(name) {
-                    shelf.dataset = None;
-                }
-            }
-        }
+        let offered = dataset.filter(|dataset| dataset.state == State::Offered);
+        self.entries.entry(name.clone()).or_default().dataset = offered.map(Arc::new);
         self.drop_empty(name);
     }
 
@@ -107,12 +99,44 @@ impl Index {
         if !self.is_newer(&format!("{dataset}/{id}"), revision) {
             return;
         }
-        let shelf = self.shelves.entry(dataset.clone()).or_default();
+        let shelf = &mut self.entries.entry(dataset.clone()).or_default().shelf;
         shelf.remove(id);
         if let Some(found) = image {
-            shelf.insert(found);
+            shelf.insert(Arc::new(found));
         }
         self.drop_empty(dataset);
+    }
+
+    /// Takes over many images. Where there is none of their dataset yet, this is much faster than one by one.
+    pub(crate) fn fill(&mut self, images: Vec<(Revision, Found)>) {
+        let mut by_dataset: BTreeMap<Name, Vec<(Revision, Found)>> = BTreeMap::new();
+        for (revision, found) in images {
+            let dataset = found.image.dataset.clone();
+            by_dataset
+                .entry(dataset)
+                .or_default()
+                .push((revision, found));
+        }
+        for (dataset, images) in by_dataset {
+            if self
+                .entries
+                .get(&dataset)
+                .is_some_and(|entry| entry.shelf.len() > 0)
+            {
+                for (revision, found) in images {
+                    let id = found.image.id.clone();
+                    self.apply_image(&dataset, &id, revision, Some(found));
+                }
+                continue;
+            }
+            let newer = images.into_iter().filter_map(|(revision, found)| {
+                let newer = self.is_newer(&found.image.document_key(), revision);
+                newer.then(|| Arc::new(found))
+            });
+            let shelf = Shelf::of(newer.collect());
+            self.entries.entry(dataset.clone()).or_default().shelf = shelf;
+            self.drop_empty(&dataset);
+        }
     }
 
     fn is_newer(&mut self, key: &str, revision: Revision) -> bool {
@@ -124,13 +148,21 @@ impl Index {
     }
 
     fn drop_empty(&mut self, name: &Name) {
-        let empty = |shelf: &Shelf| shelf.dataset.is_none() && shelf.images.is_empty();
-        if self.shelves.get(name).is_some_and(empty) {
-            self.shelves.remove(name);
+        let empty = |entry: &Entry| entry.dataset.is_none() && entry.shelf.len() == 0;
+        if self.entries.get(name).is_some_and(empty) {
+            self.entries.remove(name);
         }
     }
 
     /// The offered dataset of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn dataset(&self, name: &str) -> Result<Arc<Dataset>, DataError> {
+        Ok(self.offered(name)?.0.clone())
+    }
+
+    /// The offered dataset of that name and what it holds.
     ///
     /// # Errors
     /// When there is none.
@@ -141,8 +173,8 @@ impl Index {
 
     /// Every offered dataset, by name.
     pub(crate) fn summaries(&self) -> Vec<Summary> {
-        let shelves = self.shelves.values();
-        let offered = shelves.filter_map(|shelf| Some(shelf.summary(shelf.dataset.clone()?)));
+        let entries = self.entries.values();
+        let offered = entries.filter_map(|entry| Some(entry.shelf.summary(entry.dataset.clone()?)));
         offered.collect()
     }
 
@@ -152,7 +184,7 @@ impl Index {
     /// When there is no such dataset or image.
     pub(crate) fn image(&self, dataset: &str, id: &str) -> Result<Arc<Found>, DataError> {
         let (_, shelf) = self.offered(dataset)?;
-        let found = id.parse::<Name>().ok().and_then(|id| shelf.images.get(&id));
+        let found = id.parse::<Name>().ok().and_then(|id| shelf.get(&id));
         found.cloned().ok_or_else(|| DataError::NoImage {
             dataset: dataset.to_owned(),
             image: id.chars().take(80).collect(),
@@ -163,17 +195,23 @@ impl Index {
     ///
     /// # Errors
     /// When there is no such dataset, or when the query names a file that no image has.
-    pub(crate) fn find(&self, dataset: &str, query: &Query) -> Result<Vec<Arc<Found>>, DataError> {
+    pub(crate) fn find(&self, dataset: &str, query: &Query) -> Result<Vec<&Arc<Found>>, DataError> {
         let (_, shelf) = self.offered(dataset)?;
-        shelf.check_assets(dataset, query)?;
+        // A misspelt name would find nothing for ever: it is told apart from an empty answer.
+        if let Some(name) = shelf.missing_asset(&query.assets) {
+            let text = format!("no image of dataset `{dataset}` has an asset `{name}`");
+            return Err(DataError::Question(text));
+        }
         let mut found = shelf.matching(query);
-        found.sort_by(|a, b| {
+        let newest_first = |a: &&Arc<Found>, b: &&Arc<Found>| {
             let order = b.image.taken_ms.cmp(&a.image.taken_ms);
             order.then_with(|| a.image.id.cmp(&b.image.id))
-        });
-        if let Some(limit) = query.limit {
+        };
+        if let Some(limit) = query.limit.filter(|limit| *limit < found.len()) {
+            found.select_nth_unstable_by(limit, newest_first);
             found.truncate(limit);
         }
+        found.sort_unstable_by(newest_first);
         Ok(found)
     }
 
@@ -194,15 +232,12 @@ impl Index {
         };
         let mut candidates = shelf.matching(&at_any_time);
         if candidates.is_empty() {
-            candidates = shelf.images.values().cloned().collect();
+            candidates = shelf.matching(&Query::default());
         }
         let nearest = candidates.into_iter().min_by_key(|found| {
             let image = &found.image;
-            (
-                query.time.distance(image),
-                std::cmp::Reverse(image.taken_ms),
-                image.id.clone(),
-            )
+            let distance = query.time.distance(image);
+            (distance, std::cmp::Reverse(image.taken_ms), &image.id)
         });
         Ok(nearest.map(|found| Nearest {
             id: found.image.id.clone(),
@@ -211,360 +246,51 @@ impl Index {
     }
 
     /// Every image of every offered dataset, or of those named, that a query wants, in no order.
-    pub(super) fn find_in(&self, datasets: Option<&[String]>, query: &Query) -> Vec<Arc<Found>> {
-        let wanted =
-            |name: &Name| datasets.is_none_or(|names| names.iter().any(|n| n == name.as_str()));
-        let shelves = self.shelves.iter();
-        let shelves = shelves.filter(|(name, shelf)| shelf.dataset.is_some() && wanted(name));
-        shelves
-            .flat_map(|(_, shelf)| shelf.matching(query))
-            .collect()
+    pub(super) fn find_in(&self, datasets: Option<&[String]>, query: &Query) -> Vec<&Arc<Found>> {
+        let shelves = self.shelves(datasets);
+        shelves.flat_map(|shelf| shelf.matching(query)).collect()
+    }
+
+    /// How many images of these datasets were taken in the span, and the newest of them, at most `limit` after
+    /// a place in the order (time descending, dataset, id).
+    pub(super) fn newest(
+        &self,
+        datasets: Option<&[String]>,
+        span: Span,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> (usize, Vec<&Arc<Found>>) {
+        let (mut matched, mut newest) = (0, Vec::new());
+        for shelf in self.shelves(datasets) {
+            let (count, found) = shelf.newest(span, after, limit);
+            matched += count;
+            newest.extend(found);
+        }
+        newest.sort_unstable_by_key(|found| Place::of(found));
+        newest.truncate(limit);
+        (matched, newest)
+    }
+
+    fn shelves(&self, datasets: Option<&[String]>) -> impl Iterator<Item = &Shelf> {
+        let wanted = move |name: &Name| {
+            datasets.is_none_or(|names| names.iter().any(|wanted| wanted == name.as_str()))
+        };
+        let entries = self.entries.iter();
+        entries
+            .filter(move |(name, entry)| entry.dataset.is_some() && wanted(name))
+            .map(|(_, entry)| &entry.shelf)
     }
 
     fn offered(&self, name: &str) -> Result<(&Arc<Dataset>, &Shelf), DataError> {
-        let shelf = name
-            .parse::<Name>()
+        let entry = name
+            .parse()
             .ok()
-            .and_then(|name| self.shelves.get(&name));
-        shelf
-            .and_then(|shelf| Some((shelf.dataset.as_ref()?, shelf)))
+            .and_then(|name: Name| self.entries.get(&name));
+        entry
+            .and_then(|entry| Some((entry.dataset.as_ref()?, &entry.shelf)))
             .ok_or_else(|| DataError::NoDataset(name.chars().take(80).collect()))
     }
 }
 
-impl Shelf {
-    fn insert(&mut self, found: Found) {
-        let image = &found.image;
-        self.longest_ms = self.longest_ms.max(image.ended_ms - image.taken_ms);
-        self.times.insert((image.taken_ms, image.id.clone()));
-        self.footprints.insert(Footprint {
-            bounds: found.geometry.bounds(),
-            id: image.id.clone(),
-        });
-        self.images.insert(image.id.clone(), Arc::new(found));
-    }
-
-    fn remove(&mut self, id: &Name) {
-        let Some(found) = self.images.remove(id) else {
-            return;
-        };
-        self.times.remove(&(found.image.taken_ms, id.clone()));
-        self.footprints.remove(&Footprint {
-            bounds: found.geometry.bounds(),
-            id: id.clone(),
-        });
-    }
-
-    fn matching(&self, query: &Query) -> Vec<Arc<Found>> {
-        if query.time.is_empty() {
-            return Vec::new();
-        }
-        let candidates: Vec<&Name> = match &query.area {
-            Some(area) => {
-                let boxed = envelope(area.bounds());
-                let near = self.footprints.locate_in_envelope_intersecting(&boxed);
-                near.map(|footprint| &footprint.id).collect()
-            }
-            None => {
-                let first = |from: i64| (from.saturating_sub(self.longest_ms), first_name());
-                let from = query
-                    .time
-                    .from
-                    .map_or(Bound::Unbounded, |from| Bound::Included(first(from)));
-                let to = query.time.to.and_then(|to| to.checked_add(1));
-                let to = to.map_or(Bound::Unbounded, |to| Bound::Excluded((to, first_name())));
-                self.times.range((from, to)).map(|(_, id)| id).collect()
-            }
-        };
-        let found = candidates.into_iter().filter_map(|id| self.images.get(id));
-        let wanted = found.filter(|found| {
-            query.time.touches(&found.image)
-                && query.wants_at_any_time(&found.image)
-                && query
-                    .area
-                    .as_ref()
-                    .is_none_or(|area| area.touches(&found.geometry))
-        });
-        wanted.cloned().collect()
-    }
-
-    /// A misspelt file name would find nothing for ever: it is told apart from an empty answer.
-    fn check_assets(&self, dataset: &str, query: &Query) -> Result<(), DataError> {
-        let has = |name: &Name| {
-            self.images
-                .values()
-                .any(|found| found.image.files.contains_key(name))
-        };
-        match query.assets.iter().find(|name| !has(name)) {
-            Some(name) if !self.images.is_empty() => Err(DataError::Question(format!(
-                "no image of dataset `{dataset}` has an asset `{name}`"
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    fn summary(&self, dataset: Arc<Dataset>) -> Summary {
-        let images = self.images.values();
-        let bounds = images
-            .clone()
-            .map(|found| found.geometry.bounds())
-            .reduce(|a, b| {
-                [
-                    a[0].min(b[0]),
-                    a[1].min(b[1]),
-                    a[2].max(b[2]),
-                    a[3].max(b[3]),
-                ]
-            });
-        let all = images.clone().map(|found| &found.image);
-        Summary {
-            dataset,
-            images: self.images.len() as u64,
-            bytes: all.clone().filter_map(|image| image.bytes_of(&[])).sum(),
-            bounds,
-            span: Span {
-                from: all.clone().map(|image| image.taken_ms).min(),
-                to: all.clone().map(|image| image.ended_ms).max(),
-            },
-            assets: all.flat_map(|image| image.files.keys().cloned()).collect(),
-        }
-    }
-}
-
-/// Sorts before every name. Names begin with a digit at the least.
-fn first_name() -> Name {
-    #[expect(clippy::expect_used, reason = "`0` is a name")]
-    "0".parse().expect("a name")
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::domain::{AssetFile, Filter};
-    use oc_objects::Sha256Digest;
-
-    pub(crate) fn image(
-        dataset: &str,
-        id: &str,
-        taken_ms: i64,
-        [x, y]: [f64; 2],
-        properties: Value,
-    ) -> Image {
-        let file = AssetFile {
-            key: format!("{dataset}/{id}/B04.tif").parse().unwrap(),
-            sha256: Sha256Digest::of(id),
-            length: 10,
-            media_type: "image/tiff".to_owned(),
-        };
-        let item = json!({
-            "id": id, "collection": dataset, "properties": properties,
-            "geometry": {"type": "Point", "coordinates": [x, y]},
-        });
-        Image {
-            dataset: dataset.parse().unwrap(),
-            id: id.parse().unwrap(),
-            taken_ms,
-            ended_ms: taken_ms,
-            item: item.as_object().unwrap().clone(),
-            files: BTreeMap::from([("B04".parse().unwrap(), file)]),
-        }
-    }
-
-    pub(crate) fn found(image: Image) -> Found {
-        let geometry = Geometry::parse(&image.item["geometry"]).unwrap();
-        Found { image, geometry }
-    }
-
-    pub(crate) fn dataset(name: &str) -> Dataset {
-        let collection = json!({
-            "type": "Collection", "stac_version": "1.0.0", "id": name, "license": "MIT",
-            "description": "For tests.",
-        });
-        Dataset::parse(&collection.to_string(), 0).unwrap()
-    }
-
-    pub(crate) fn index(images: impl IntoIterator<Item = Image>) -> Index {
-        let mut index = Index::default();
-        let name: Name = "demo".parse().unwrap();
-        index.apply_dataset(&name, Revision(1), Some(dataset("demo")));
-        for image in images {
-            let (dataset, id) = (image.dataset.clone(), image.id.clone());
-            index.apply_image(&dataset, &id, Revision(1), Some(found(image)));
-        }
-        index
-    }
-
-    fn ids(found: &[Arc<Found>]) -> Vec<&str> {
-        found.iter().map(|found| found.image.id.as_str()).collect()
-    }
-
-    fn three() -> Index {
-        index([
-            image("demo", "a", 1000, [0.0, 0.0], json!({"cloud": 1})),
-            image("demo", "b", 2000, [5.0, 5.0], json!({"cloud": 50})),
-            image("demo", "c", 3000, [0.5, 0.5], json!({"cloud": 90})),
-        ])
-    }
-
-    fn at(from: i64, to: i64) -> Query {
-        Query {
-            time: Span {
-                from: Some(from),
-                to: Some(to),
-            },
-            ..Query::default()
-        }
-    }
-
-    #[test]
-    fn place_time_and_property_all_must_hold_and_the_newest_is_first() {
-        let index = three();
-        let find = |query: &Query| {
-            let found = index.find("demo", query).unwrap();
-            ids(&found).join(" ")
-        };
-        assert_eq!(find(&Query::default()), "c b a");
-        assert_eq!(find(&at(1000, 2000)), "b a");
-        let near = Query {
-            area: Some(Geometry::of_box([-1.0, -1.0, 1.0, 1.0]).unwrap()),
-            ..Query::default()
-        };
-        assert_eq!(find(&near), "c a");
-        let clear = Query {
-            filters: vec![Filter::parse("cloud", "<", "20").unwrap()],
-            ..near.clone()
-        };
-        assert_eq!(find(&clear), "a");
-        let newest = Query {
-            limit: Some(1),
-            ..Query::default()
-        };
-        assert_eq!(find(&newest), "c");
-        assert_eq!(
-            find(&Query {
-                time: at(1000, 2000).time,
-                ..near
-            }),
-            "a"
-        );
-    }
-
-    #[test]
-    fn the_nearest_image_holds_everything_but_the_time() {
-        let images = three();
-        let nearest = |query: &Query| images.nearest("demo", query).unwrap().unwrap();
-        assert_eq!(nearest(&at(3500, 4000)).id.as_str(), "c");
-        let near_b = Query {
-            area: Some(Geometry::of_box([4.0, 4.0, 6.0, 6.0]).unwrap()),
-            ..at(3500, 4000)
-        };
-        assert_eq!(nearest(&near_b).id.as_str(), "b");
-        let nowhere = Query {
-            area: Some(Geometry::of_box([100.0, 4.0, 101.0, 6.0]).unwrap()),
-            ..at(0, 500)
-        };
-        assert_eq!(nearest(&nowhere).id.as_str(), "a");
-        let empty = index([]);
-        assert_eq!(empty.nearest("demo", &at(0, 1)).unwrap(), None);
-    }
-
-    #[test]
-    fn an_asset_that_no_image_has_is_named() {
-        let query = Query {
-            assets: vec!["B99".parse().unwrap()],
-            ..Query::default()
-        };
-        let error = three().find("demo", &query).unwrap_err();
-        assert!(error.to_string().contains("`B99`"), "{error}");
-    }
-
-    #[test]
-    fn an_older_state_never_replaces_a_newer_one() {
-        let mut index = three();
-        let (demo, a): (Name, Name) = ("demo".parse().unwrap(), "a".parse().unwrap());
-        index.apply_image(&demo, &a, Revision(5), None);
-        let old = found(image("demo", "a", 1000, [0.0, 0.0], json!({})));
-        index.apply_image(&demo, &a, Revision(4), Some(old));
-        assert_eq!(
-            ids(&index.find("demo", &Query::default()).unwrap()),
-            ["c", "b"]
-        );
-    }
-
-    #[test]
-    fn a_replaced_image_is_found_where_it_is_now() {
-        let mut index = three();
-        let (demo, a): (Name, Name) = ("demo".parse().unwrap(), "a".parse().unwrap());
-        let moved = found(image("demo", "a", 9000, [50.0, 50.0], json!({})));
-        index.apply_image(&demo, &a, Revision(2), Some(moved));
-        let old_place = Query {
-            area: Some(Geometry::of_box([-0.1, -0.1, 0.1, 0.1]).unwrap()),
-            ..Query::default()
-        };
-        assert!(index.find("demo", &old_place).unwrap().is_empty());
-        assert!(index.find("demo", &at(1000, 1000)).unwrap().is_empty());
-        assert_eq!(ids(&index.find("demo", &at(9000, 9000)).unwrap()), ["a"]);
-    }
-
-    #[test]
-    fn a_dataset_that_leaves_is_gone_at_once() {
-        let mut index = three();
-        let mut leaving = dataset("demo");
-        leaving.state = State::Leaving;
-        index.apply_dataset(&"demo".parse().unwrap(), Revision(2), Some(leaving));
-        assert!(matches!(
-            index.summary("demo"),
-            Err(DataError::NoDataset(_))
-        ));
-        assert!(index.summaries().is_empty());
-        assert!(index.find_in(None, &Query::default()).is_empty());
-    }
-
-    #[test]
-    fn a_summary_tells_extent_and_size() {
-        let summary = three().summary("demo").unwrap();
-        assert_eq!((summary.images, summary.bytes), (3, 30));
-        assert_eq!(summary.bounds, Some([0.0, 0.0, 5.0, 5.0]));
-        assert_eq!(
-            (summary.span.from, summary.span.to),
-            (Some(1000), Some(3000))
-        );
-    }
-
-    fn any_image() -> impl Strategy<Value = (i64, i64, [f64; 2])> {
-        (-50i64..50, 0i64..30, [-10i32..10, -10i32..10])
-            .prop_map(|(at, lasts, [x, y])| (at, lasts, [f64::from(x), f64::from(y)]))
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn the_index_finds_what_a_walk_over_all_finds(
-            images in prop::collection::vec(any_image(), 0..40),
-            from in prop::option::of(-60i64..60),
-            to in prop::option::of(-60i64..60),
-            corner in prop::option::of([-10i32..10, -10i32..10]),
-        ) {
-            let images: Vec<_> = images.into_iter().enumerate().map(|(n, (taken, lasts, place))| {
-                let mut image = image("demo", &format!("i{n}"), taken, place, json!({}));
-                image.ended_ms = taken + lasts;
-                image
-            }).collect();
-            let area = corner.map(|[x, y]| {
-                let (x, y) = (f64::from(x), f64::from(y));
-                Geometry::of_box([x, y, x + 5.0, y + 5.0]).unwrap()
-            });
-            let query = Query { area, time: Span { from, to }, ..Query::default() };
-            let walked: BTreeSet<Name> = images.iter().filter(|image| {
-                query.time.touches(image)
-                    && query.area.as_ref().is_none_or(|area| area.touches(&found((*image).clone()).geometry))
-            }).map(|image| image.id.clone()).collect();
-            let indexed = index(images).find("demo", &query).unwrap();
-            let indexed: BTreeSet<Name> = indexed.iter().map(|found| found.image.id.clone()).collect();
-            prop_assert_eq!(indexed, walked);
-        }
-    }
-}
+pub(crate) mod tests;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::filter::compare;
+use super::index::Place;
 use super::{DataError, Found, Image, Index, Query};
 
 /// Keys a search may sort by.
@@ -116,33 +117,77 @@ impl Search {
     /// When there are too many keys, or when the cursor is of another search.
     pub(crate) fn run(&self, index: &Index) -> Result<SearchResult, DataError> {
         let keys = self.keys()?;
+        if let Some(Cursor(after)) = &self.after
+            && after.len() != keys.len()
+        {
+            return Err(other_order());
+        }
+        let (matched, mut page) = match self.is_by_time_alone() {
+            true => self.newest(index)?,
+            false => self.sorted(index, &keys),
+        };
+        let more = page.len() > self.limit;
+        page.truncate(self.limit);
+        let last = page.last().filter(|_| more);
+        Ok(SearchResult {
+            matched,
+            next: last.map(|found| Cursor(values(&keys, &found.image))),
+            images: page.into_iter().cloned().collect(),
+        })
+    }
+
+    /// True where the images that match lie side by side in the order that is wanted.
+    fn is_by_time_alone(&self) -> bool {
+        let at_this_time = Query {
+            time: self.query.time,
+            ..Query::default()
+        };
+        self.sort.is_empty() && self.ids.is_none() && self.query == at_this_time
+    }
+
+    fn newest<'i>(&self, index: &'i Index) -> Result<(usize, Vec<&'i Arc<Found>>), DataError> {
+        let after = match self.after.as_ref().map(|Cursor(after)| &after[..]) {
+            None => None,
+            Some(
+                [
+                    Value::Number(taken),
+                    Value::String(dataset),
+                    Value::String(id),
+                ],
+            ) => {
+                let taken_ms = taken.as_i64().ok_or_else(other_order)?;
+                Some(Place::new(taken_ms, dataset, id))
+            }
+            Some(_) => return Err(other_order()),
+        };
+        let datasets = self.collections.as_deref();
+        Ok(index.newest(datasets, self.query.time, after.as_ref(), self.limit + 1))
+    }
+
+    fn sorted<'i>(&self, index: &'i Index, keys: &[SortKey]) -> (usize, Vec<&'i Arc<Found>>) {
         let mut found = index.find_in(self.collections.as_deref(), &self.query);
         if let Some(ids) = &self.ids {
             found.retain(|found| ids.iter().any(|id| id == found.image.id.as_str()));
         }
         let matched = found.len();
-        let mut sorted: Vec<(Vec<Value>, Arc<Found>)> = found
+        let mut valued: Vec<_> = found
             .into_iter()
-            .map(|found| (values(&keys, &found.image), found))
+            .map(|found| (values(keys, &found.image), found))
             .collect();
-        sorted.sort_by(|(a, _), (b, _)| order(&keys, a, b));
-        let begin = match &self.after {
-            None => 0,
-            Some(Cursor(after)) if after.len() == keys.len() => {
-                sorted.partition_point(|(values, _)| order(&keys, values, after).is_le())
-            }
-            Some(_) => {
-                let text = "the token belongs to a search in another order";
-                return Err(DataError::Question(text.to_owned()));
-            }
-        };
-        let end = sorted.len().min(begin + self.limit);
-        let next = (end < sorted.len() && end > begin).then(|| Cursor(sorted[end - 1].0.clone()));
-        Ok(SearchResult {
-            images: sorted.drain(begin..end).map(|(_, found)| found).collect(),
+        if let Some(Cursor(after)) = &self.after {
+            valued.retain(|(values, _)| order(keys, values, after).is_gt());
+        }
+        let by_keys = |(a, _): &(Vec<Value>, _), (b, _): &(Vec<Value>, _)| order(keys, a, b);
+        let wanted = self.limit + 1;
+        if valued.len() > wanted {
+            valued.select_nth_unstable_by(wanted, by_keys);
+            valued.truncate(wanted);
+        }
+        valued.sort_unstable_by(by_keys);
+        (
             matched,
-            next,
-        })
+            valued.into_iter().map(|(_, found)| found).collect(),
+        )
     }
 
     /// The keys in force: they always end with collection and id, so that no two images are equal.
@@ -159,6 +204,10 @@ impl Search {
         keys.push(SortKey::new("id", false)?);
         Ok(keys)
     }
+}
+
+fn other_order() -> DataError {
+    DataError::Question("the token belongs to a search in another order".to_owned())
 }
 
 fn values(keys: &[SortKey], image: &Image) -> Vec<Value> {
@@ -309,5 +358,4 @@ fn remove(item: &mut Map<String, Value>, path: &[&str]) {
 }
 
 #[cfg(test)]
-#[path = "search_tests.rs"]
 mod tests;

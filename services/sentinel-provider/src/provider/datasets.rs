@@ -74,7 +74,7 @@ impl Provider {
     /// # Errors
     /// When there is none of that name.
     pub(crate) async fn delete_dataset(&self, name: &str) -> Result<(), DataError> {
-        let name = self.index().summary(name)?.dataset.name.clone();
+        let name = self.index().dataset(name)?.name.clone();
         let leave = |dataset: &mut Dataset| {
             dataset.state = State::Leaving;
             Ok::<_, DataError>(vec![dataset_event(&dataset.name, "leaving")])
@@ -99,7 +99,7 @@ impl Provider {
         body: Body,
         expected: Expected,
     ) -> Result<ObjectInfo, DataError> {
-        let name = self.index().summary(dataset)?.dataset.name.clone();
+        let name = self.index().dataset(dataset)?.name.clone();
         let key: ObjectKey = format!("{name}/{file}")
             .parse()
             .map_err(|reason| DataError::name("the name of a file", file, reason))?;
@@ -124,7 +124,7 @@ impl Provider {
         dataset: &str,
         item_json: &str,
     ) -> Result<String, DataError> {
-        let name = self.index().summary(dataset)?.dataset.name.clone();
+        let name = self.index().dataset(dataset)?.name.clone();
         let mut draft = parse_image(&name, item_json)?;
         for (asset, places) in draft.places()? {
             let file = self.stored(&asset, &places).await?;

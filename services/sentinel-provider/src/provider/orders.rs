@@ -139,7 +139,7 @@ impl Provider {
         let life = self.settings().reservation_life_ms(order.ttl_seconds);
         Ok(Reservation {
             id: ReservationId::new(),
-            dataset: index.summary(dataset)?.dataset.name.clone(),
+            dataset: index.dataset(dataset)?.name.clone(),
             holder: caller.org,
             grant_id: order.grant_id.clone(),
             run_id: order.run_id.clone(),

@@ -102,7 +102,7 @@ async fn items(
     Query(parameters): Query<ItemsParameters>,
 ) -> Result<GeoJson, Problem> {
     // Tells a missing dataset from one without a match.
-    face.provider.index().summary(&name)?;
+    face.provider.index().dataset(&name)?;
     let (mut search, fields) = parameters.search()?;
     let path = format!("collections/{name}/items");
     search.collections = Some(vec![name]);

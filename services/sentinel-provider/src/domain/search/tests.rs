@@ -1,6 +1,8 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::Span;
 use crate::domain::index::tests::{image, index};
 
 fn cloudy(id: &str, taken_ms: i64, cloud: Value) -> Image {
@@ -155,4 +157,39 @@ fn fields_are_picked_and_left_out() {
         both,
         json!({"properties": {"eo:cloud_cover": 3, "platform": "s2a"}})
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_short_way_by_time_pages_like_the_long_one(
+        times in prop::collection::vec((-9i64..9, 0i64..4), 0..30),
+        from in prop::option::of(-9i64..9),
+        to in prop::option::of(-9i64..9),
+        limit in 1usize..7,
+    ) {
+        let images = times.into_iter().enumerate().map(|(n, (taken, lasts))| {
+            let mut image = cloudy(&format!("i{n}"), taken, json!(1));
+            image.ended_ms = taken + lasts;
+            image
+        });
+        let index = index(images);
+        let pages = |sort: &[&str]| {
+            let mut search = search(sort);
+            search.query.time = Span { from, to };
+            search.limit = limit;
+            let mut pages = Vec::new();
+            loop {
+                let page = search.run(&index).unwrap();
+                let ids: Vec<_> = ids(&page).into_iter().map(str::to_owned).collect();
+                pages.push((page.matched, ids));
+                if page.next.is_none() {
+                    return pages;
+                }
+                search.after = page.next;
+            }
+        };
+        // Naming the order takes the long way.
+        prop_assert_eq!(pages(&[]), pages(&["-datetime"]));
+    }
 }
