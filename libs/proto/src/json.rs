@@ -54,6 +54,7 @@ words! {
     crate::federation::v1::AttemptState,
     crate::federation::v1::GrantState,
     crate::pipeline::v1::FragmentState,
+    crate::pipeline::v1::PlacementStrategy,
     crate::pipeline::v1::RunState,
 }
 

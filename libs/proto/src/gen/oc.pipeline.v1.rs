@@ -19,7 +19,7 @@ pub struct RunRequest {
     /// Where results go.
     #[prost(message, optional, tag = "4")]
     pub output: ::core::option::Option<OutputPlace>,
-    /// Steps that shall run at a certain organisation, by step id: OrgId.
+    /// Steps that shall run at a certain site, by step id: OrgId, name or compute listing of the site.
     #[prost(btree_map = "string, string", tag = "5")]
     pub placement: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,
@@ -28,6 +28,11 @@ pub struct RunRequest {
     /// Name for people and for the books.
     #[prost(string, tag = "6")]
     pub name: ::prost::alloc::string::String,
+    /// What counts most where no site is named.
+    #[prost(enumeration = "PlacementStrategy", tag = "7")]
+    #[serde(with = "crate::json::AsWord::<crate::pipeline::v1::PlacementStrategy>")]
+    #[schema(value_type = String)]
+    pub strategy: i32,
 }
 /// A listing of any owner.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -92,6 +97,9 @@ pub struct FileInput {
     /// The object.
     #[prost(message, optional, tag = "1")]
     pub object: ::core::option::Option<super::super::types::v1::ObjectRef>,
+    /// Storage listing it lies in; empty for our first storage offer.
+    #[prost(string, tag = "2")]
+    pub listing_id: ::prost::alloc::string::String,
 }
 /// An output of an earlier run.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -185,6 +193,15 @@ pub struct PlannedFragment {
     /// Estimate, in millionths.
     #[prost(int64, tag = "11")]
     pub cost_micros: i64,
+    /// ISO 4217 code of the estimate.
+    #[prost(string, tag = "12")]
+    pub currency: ::prost::alloc::string::String,
+    /// Fragments it reads from, by number.
+    #[prost(uint32, repeated, tag = "13")]
+    pub upstream: ::prost::alloc::vec::Vec<u32>,
+    /// Wall time that it holds, in seconds.
+    #[prost(uint64, tag = "14")]
+    pub wall_seconds: u64,
 }
 /// A site not chosen.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -563,11 +580,16 @@ pub struct GetResultsResponse {
     /// The files by the workflow's output.
     #[prost(message, repeated, tag = "2")]
     pub files: ::prost::alloc::vec::Vec<ResultFile>,
-    /// Signed manifest, a DSSE envelope.
+    /// Signed manifest of the last fragment's attempt that counts, a DSSE envelope.
     #[prost(bytes = "vec", tag = "3")]
     #[serde(with = "crate::json::bytes")]
     #[schema(value_type = String, format = Byte)]
     pub manifest: ::prost::alloc::vec::Vec<u8>,
+    /// Signed manifests of all fragments, in the order of the plan.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    #[serde(with = "crate::json::byte_list")]
+    #[schema(value_type = Vec<String>)]
+    pub manifests: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// A file that a run made.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -631,6 +653,42 @@ pub struct Explanation {
     /// Until when, in milliseconds since the epoch; 0 for no limit.
     #[prost(uint64, tag = "6")]
     pub until_ms: u64,
+    /// What happens then; empty without an end.
+    #[prost(string, tag = "7")]
+    pub then: ::prost::alloc::string::String,
+}
+/// How sites are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PlacementStrategy {
+    /// Not said: near the data.
+    Unspecified = 0,
+    /// Fewest bytes between organisations, then no waiting, then the price.
+    NearData = 1,
+    /// The lowest price, then fewest bytes, then no waiting.
+    Cheapest = 2,
+}
+impl PlacementStrategy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PLACEMENT_STRATEGY_UNSPECIFIED",
+            Self::NearData => "PLACEMENT_STRATEGY_NEAR_DATA",
+            Self::Cheapest => "PLACEMENT_STRATEGY_CHEAPEST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PLACEMENT_STRATEGY_UNSPECIFIED" => Some(Self::Unspecified),
+            "PLACEMENT_STRATEGY_NEAR_DATA" => Some(Self::NearData),
+            "PLACEMENT_STRATEGY_CHEAPEST" => Some(Self::Cheapest),
+            _ => None,
+        }
+    }
 }
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -652,6 +710,8 @@ pub enum RunState {
     Failed = 6,
     /// Stopped on request.
     Cancelled = 7,
+    /// Checked and planned; nothing is held yet.
+    Planned = 8,
 }
 impl RunState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -668,6 +728,7 @@ impl RunState {
             Self::Succeeded => "RUN_STATE_SUCCEEDED",
             Self::Failed => "RUN_STATE_FAILED",
             Self::Cancelled => "RUN_STATE_CANCELLED",
+            Self::Planned => "RUN_STATE_PLANNED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -681,6 +742,7 @@ impl RunState {
             "RUN_STATE_SUCCEEDED" => Some(Self::Succeeded),
             "RUN_STATE_FAILED" => Some(Self::Failed),
             "RUN_STATE_CANCELLED" => Some(Self::Cancelled),
+            "RUN_STATE_PLANNED" => Some(Self::Planned),
             _ => None,
         }
     }
@@ -709,6 +771,12 @@ pub enum FragmentState {
     Failed = 8,
     /// Stopped on request.
     Cancelled = 9,
+    /// Could start; waits for one of the run's slots or for its data.
+    Ready = 10,
+    /// Its attempt is being stopped.
+    Stopping = 11,
+    /// Its site fell silent; it waits until the lease has surely ended.
+    Lost = 12,
 }
 impl FragmentState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -727,6 +795,9 @@ impl FragmentState {
             Self::Succeeded => "FRAGMENT_STATE_SUCCEEDED",
             Self::Failed => "FRAGMENT_STATE_FAILED",
             Self::Cancelled => "FRAGMENT_STATE_CANCELLED",
+            Self::Ready => "FRAGMENT_STATE_READY",
+            Self::Stopping => "FRAGMENT_STATE_STOPPING",
+            Self::Lost => "FRAGMENT_STATE_LOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -742,6 +813,9 @@ impl FragmentState {
             "FRAGMENT_STATE_SUCCEEDED" => Some(Self::Succeeded),
             "FRAGMENT_STATE_FAILED" => Some(Self::Failed),
             "FRAGMENT_STATE_CANCELLED" => Some(Self::Cancelled),
+            "FRAGMENT_STATE_READY" => Some(Self::Ready),
+            "FRAGMENT_STATE_STOPPING" => Some(Self::Stopping),
+            "FRAGMENT_STATE_LOST" => Some(Self::Lost),
             _ => None,
         }
     }
