@@ -6,7 +6,6 @@ mod expressions;
 mod links;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use crate::syntax::Mark;
 use crate::{Body, Document, Finding, Process, RequirementKind, Severity};
@@ -66,7 +65,7 @@ impl Check<'_> {
         self.expressions(process, javascript, path);
         match &process.body {
             Body::Workflow(workflow) => {
-                self.workflow(process, workflow, javascript, path);
+                self.workflow(process, workflow, path);
                 for step in &workflow.steps {
                     let javascript = javascript
                         || step
@@ -74,8 +73,11 @@ impl Check<'_> {
                             .iter()
                             .chain(&step.hints)
                             .any(|requirement| is_javascript(&requirement.kind));
-                    let run = Arc::clone(&step.run);
-                    self.process(&run, javascript, &format!("{path}steps.{}.run.", step.id));
+                    self.process(
+                        &step.run,
+                        javascript,
+                        &format!("{path}steps.{}.run.", step.id),
+                    );
                 }
             }
             Body::Operation => self.warning(

@@ -4,17 +4,11 @@ use super::Check;
 use super::compatible::{Fit, fits, joined};
 use crate::load::nearest;
 use crate::{
-    Links, PickValue, Process, Reference, RequirementKind, Step, StepInput, Type, Workflow,
+    Graph, Links, PickValue, Process, Reference, RequirementKind, Step, StepInput, Type, Workflow,
 };
 
 impl Check<'_> {
-    pub(super) fn workflow(
-        &mut self,
-        process: &Process,
-        workflow: &Workflow,
-        _javascript: bool,
-        path: &str,
-    ) {
+    pub(super) fn workflow(&mut self, process: &Process, workflow: &Workflow, path: &str) {
         let Some(graph) = process.graph() else {
             return;
         };
@@ -30,7 +24,10 @@ impl Check<'_> {
                 format!("these steps wait for each other: {names}"),
             );
         }
-        let scope = Sources { process, workflow };
+        let scope = Sources {
+            process,
+            graph: &graph,
+        };
         for output in &process.outputs {
             let path = format!("{path}outputs.{}", output.id);
             if output.links.sources.is_empty() {
@@ -313,7 +310,7 @@ fn without_null(type_: Type) -> Type {
 /// What links of a workflow can begin at.
 struct Sources<'p> {
     process: &'p Process,
-    workflow: &'p Workflow,
+    graph: &'p Graph<'p>,
 }
 
 impl Sources<'_> {
@@ -329,8 +326,8 @@ impl Sources<'_> {
                 }
             },
             Reference::Step { step: id, output } => {
-                let Some(step) = self.workflow.step(id) else {
-                    let steps = self.workflow.steps.iter().map(|step| step.id.as_str());
+                let Some(step) = self.graph.step(id) else {
+                    let steps = self.graph.steps().iter().map(|step| step.id.as_str());
                     let near = suggestion(nearest(id, steps));
                     return Err(format!("the workflow has no step `{id}`{near}"));
                 };

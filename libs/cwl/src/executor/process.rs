@@ -20,18 +20,10 @@ use super::{End, Executor, ToolCommand, ToolOutcome, ToolUsage};
 /// How often a running command is asked whether it is to end.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Runs commands as children in process groups of their own; no sandbox.
-#[derive(Debug, Clone, Default)]
-pub struct ProcessExecutor {
-    _private: (),
-}
-
-impl ProcessExecutor {
-    /// An executor with the `PATH` of this process.
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
+/// Runs commands as children in process groups of their own, with the `PATH` of this process and no
+/// sandbox. It does not measure processor time or memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessExecutor;
 
 impl Executor for ProcessExecutor {
     fn run(&self, command: &ToolCommand) -> io::Result<ToolOutcome> {

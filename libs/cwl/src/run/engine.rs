@@ -54,7 +54,7 @@ impl Engine {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            executor: Arc::new(ProcessExecutor::new()),
+            executor: Arc::new(ProcessExecutor),
             evaluator: Arc::new(QuickJs::default()),
             observer: Arc::new(Silent),
         }

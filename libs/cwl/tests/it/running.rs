@@ -338,7 +338,7 @@ struct Recorder {
 impl Executor for Recorder {
     fn run(&self, command: &ToolCommand) -> std::io::Result<ToolOutcome> {
         self.commands.lock().unwrap().push(command.clone());
-        ProcessExecutor::new().run(command)
+        ProcessExecutor.run(command)
     }
 }
 
