@@ -114,19 +114,25 @@ impl Dials {
         }
     }
 
-    pub(crate) fn failed(&mut self, id: ConnectionId, error: &DialError) {
-        match self.0.remove(&id) {
-            Some(Dial::Join { address, reply }) => {
+    /// Tells those who wait; gives the peer to whom no connection for bulk data could be made.
+    pub(crate) fn failed(&mut self, id: ConnectionId, error: &DialError) -> Option<PeerId> {
+        match self.0.remove(&id)? {
+            Dial::Join { address, reply } => {
                 let _ = reply.send(Err(explain_dial(&address, error)));
+                None
             }
-            Some(Dial::Connect { peer, replies, .. }) => {
+            Dial::Connect {
+                peer,
+                lane,
+                replies,
+            } => {
                 let cause = explain_connect(error);
                 for reply in replies {
                     let cause = cause.clone();
                     let _ = reply.send(Err(StreamError::Unreachable { peer, cause }));
                 }
+                (lane == Lane::Bulk).then_some(peer)
             }
-            None => {}
         }
     }
 

@@ -199,6 +199,11 @@ impl Driver {
         let Some(reply) = self.dials.await_connection(peer, lane, reply) else {
             return;
         };
+        if lane == Lane::Bulk && !self.peers.may_dial_for_bulk(peer) {
+            let cause = "it could not be dialled a short while ago".to_owned();
+            let _ = reply.send(Err(StreamError::Unreachable { peer, cause }));
+            return;
+        }
         let addresses = self.peers.addresses(peer);
         if addresses.is_empty() {
             let _ = reply.send(Err(StreamError::Unknown { peer }));
@@ -321,7 +326,9 @@ impl Driver {
                 if let Some(peer) = peer_id {
                     self.peers.dial_failed(peer, &error.to_string());
                 }
-                self.dials.failed(connection_id, &error);
+                if let Some(peer) = self.dials.failed(connection_id, &error) {
+                    self.peers.bulk_failed(peer);
+                }
             }
             SwarmEvent::IncomingConnectionError {
                 send_back_addr,

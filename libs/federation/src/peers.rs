@@ -12,6 +12,7 @@ const ADDRESSES: usize = 16;
 const ADDRESS_BYTES: usize = 256;
 const AGENT_CHARACTERS: usize = 128;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const BULK_PAUSE: Duration = Duration::from_secs(300);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// Whether a peer can be called.
@@ -53,6 +54,8 @@ struct Entry {
     silent_pings: u32,
     pause: Duration,
     next_dial: Instant,
+    /// Until then bulk data shares the connection that there is: the peer cannot be dialled, as behind NAT.
+    no_bulk_dial: Option<Instant>,
 }
 
 /// The peers of one network, shared between its task and its handles.
@@ -204,6 +207,18 @@ impl Peers {
         }
     }
 
+    /// A connection of its own for bulk data could not be made.
+    pub(crate) fn bulk_failed(&self, id: PeerId) {
+        let until = Instant::now() + BULK_PAUSE;
+        self.change(id, |entry| entry.no_bulk_dial = Some(until));
+    }
+
+    pub(crate) fn may_dial_for_bulk(&self, id: PeerId) -> bool {
+        let entries = self.lock();
+        let until = entries.get(&id).and_then(|entry| entry.no_bulk_dial);
+        until.is_none_or(|until| until <= Instant::now())
+    }
+
     /// Peers without a connection whose pause is over, at most `most`; each is counted as dialled now.
     pub(crate) fn due(&self, most: usize) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let now = Instant::now();
@@ -247,6 +262,7 @@ impl Entry {
             silent_pings: 0,
             pause: FIRST_PAUSE,
             next_dial: Instant::now(),
+            no_bulk_dial: None,
         }
     }
 

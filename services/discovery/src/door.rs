@@ -55,6 +55,7 @@ fn stripped(response: Response<Body>) -> Response<Body> {
 struct Line {
     call: DoorCall,
     began: Instant,
+    counted_only: bool,
 }
 
 impl Line {
@@ -67,6 +68,7 @@ impl Line {
                 ..DoorCall::default()
             },
             began: Instant::now(),
+            counted_only: false,
         }
     }
 
@@ -79,7 +81,7 @@ impl Line {
             }
         }
         self.call.micros = micros(self.began.elapsed());
-        discovery.calls.add(self.call);
+        discovery.calls.add(self.call, self.counted_only);
     }
 
     /// A gRPC call ends with what its answer begins with.
@@ -102,7 +104,7 @@ impl Line {
             code => Kind::from_grpc_code(code.into()).as_str().to_owned(),
         };
         self.call.micros = micros(self.began.elapsed());
-        discovery.calls.add(self.call);
+        discovery.calls.add(self.call, self.counted_only);
         response
     }
 }

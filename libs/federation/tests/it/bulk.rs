@@ -17,9 +17,9 @@ use oc_kernel::Kind;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
-use crate::nodes::{Realm, until};
+use crate::nodes::{LIMIT, Realm, address, connected, until};
 
-const SHELF_BYTES: usize = 64 << 20;
+const SHELF_BYTES: usize = 4 << 20;
 
 /// Objects in memory; what a broken put brought stays as a partial object.
 #[derive(Default)]
@@ -351,7 +351,7 @@ async fn a_running_transfer_is_cut_when_it_is_no_longer_allowed() {
     };
     let (a, b, shelf) = serving(limits).await;
     let key = "scene/B04.tif".to_owned();
-    shelf.objects.lock().unwrap().insert(key, pixels(64 << 20));
+    shelf.objects.lock().unwrap().insert(key, pixels(12 << 20));
     let get = request(BulkOperation::Get);
     let (_, mut reader) = bulk::get(&b, a.local_peer(), &get, Tempo::default())
         .await
@@ -381,7 +381,7 @@ async fn a_transfer_too_many_and_one_that_is_not_read_are_refused() {
     };
     let (a, b, shelf) = serving(limits).await;
     let key = "scene/B04.tif".to_owned();
-    shelf.objects.lock().unwrap().insert(key, pixels(64 << 20));
+    shelf.objects.lock().unwrap().insert(key, pixels(12 << 20));
     let get = request(BulkOperation::Get);
     let (_, unread) = bulk::get(&b, a.local_peer(), &get, Tempo::default())
         .await
@@ -425,4 +425,33 @@ async fn a_first_frame_that_is_no_request_is_answered_with_a_reason() {
         let text = String::from_utf8_lossy(&answer[4..]).into_owned();
         assert!(text.contains("\"status\":\"unavailable\""), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_cannot_be_dialled_gets_bulk_data_over_the_connection_there_is() {
+    let realm = Realm::new();
+    let a = realm.node().await;
+    let mut settings = realm.settings();
+    settings.listen.clear();
+    // An address that leads nowhere, as that of a node behind NAT does.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    settings.announce = vec![format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()];
+    let hidden = Network::start(settings).await.unwrap();
+    let shelf = Arc::new(Shelf::default());
+    let object = pixels(300_000);
+    let key = "scene/B04.tif".to_owned();
+    shelf.objects.lock().unwrap().insert(key, object.clone());
+    let handler = Arc::new(Handler(shelf));
+    tokio::spawn(bulk::serve(&hidden, handler, BulkLimits::default()).unwrap());
+    hidden.join(&[address(&a).await], LIMIT).await.unwrap();
+    until(|| connected(&a, hidden.local_peer())).await;
+    let get = request(BulkOperation::Get);
+    let mut bytes = Vec::new();
+    bulk::download(&a, hidden.local_peer(), &get, &mut bytes, Tempo::default())
+        .await
+        .unwrap();
+    assert_eq!(bytes, object);
+    assert_eq!(a.peer(hidden.local_peer()).unwrap().connections, 1);
 }

@@ -35,7 +35,18 @@ impl CallLog {
         })
     }
 
-    pub(crate) fn add(&self, call: DoorCall) {
+    /// Adds a call. What strangers are refused beyond their budget is only counted, so that they can
+    /// neither fill the log nor push out what people want to see.
+    pub(crate) fn add(&self, call: DoorCall, counted_only: bool) {
+        self.calls
+            .with_label_values(&[&call.direction, &call.service, &call.outcome])
+            .inc();
+        self.seconds
+            .with_label_values(&[&call.direction, &call.service])
+            .observe(Duration::from_micros(call.micros).as_secs_f64());
+        if counted_only {
+            return;
+        }
         tracing::info!(
             direction = call.direction,
             service = call.service,
@@ -48,12 +59,6 @@ impl CallLog {
             micros = call.micros,
             "a call at the door"
         );
-        self.calls
-            .with_label_values(&[&call.direction, &call.service, &call.outcome])
-            .inc();
-        self.seconds
-            .with_label_values(&[&call.direction, &call.service])
-            .observe(Duration::from_micros(call.micros).as_secs_f64());
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if newest.len() == KEPT {
             newest.pop_back();

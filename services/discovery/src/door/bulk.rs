@@ -396,7 +396,7 @@ fn log(mut line: Line, discovery: &Discovery, refusal: Option<&BulkRefusal>) {
         .to_owned();
     line.call.cause = refusal.map_or_else(String::new, ToString::to_string);
     line.call.micros = crate::peers::micros(line.began.elapsed());
-    discovery.calls.add(line.call);
+    discovery.calls.add(line.call, line.counted_only);
 }
 
 /// A piece of an upload; the end is said, since a sender that vanishes must not look like one that is done.

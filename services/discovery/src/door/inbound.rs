@@ -68,6 +68,8 @@ impl InboundDoor {
         if let Some(partner) = &partner {
             line.call.org_id = partner.record.org_id.to_string();
         }
+        let spent = partner.is_none() && !self.strangers.take(Instant::now());
+        line.counted_only = spent;
         if request.method() != Method::POST || request.uri().query().is_some() {
             return Err(DiscoveryError::NotFederation(path.to_owned()));
         }
@@ -78,7 +80,7 @@ impl InboundDoor {
             let org = partner.map(|p| p.record.org_id);
             return Err(org.map_or(DiscoveryError::Stranger, DiscoveryError::Blocked));
         }
-        if partner.is_none() && !self.strangers.take(Instant::now()) {
+        if spent {
             return Err(DiscoveryError::Strangers);
         }
         if path == HELLO {
