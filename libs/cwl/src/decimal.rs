@@ -18,8 +18,17 @@ pub(crate) fn decimal(number: &Number) -> String {
 
 /// A value as indented JSON with every number in decimal notation.
 pub fn to_decimal_json(value: &Value) -> String {
+    write(value, PrettyFormatter::new())
+}
+
+/// A value as JSON without white space, with every number in decimal notation.
+pub(crate) fn to_compact_json(value: &Value) -> String {
+    write(value, CompactFormatter)
+}
+
+fn write(value: &Value, formatter: impl Formatter) -> String {
     let mut bytes = Vec::new();
-    let formatter = Decimal(PrettyFormatter::new());
+    let formatter = Decimal(formatter);
     let written = value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter));
     match written.map(|()| String::from_utf8(bytes)) {
         Ok(Ok(text)) => text,
@@ -28,9 +37,9 @@ pub fn to_decimal_json(value: &Value) -> String {
     }
 }
 
-struct Decimal<'f>(PrettyFormatter<'f>);
+struct Decimal<F>(F);
 
-impl Formatter for Decimal<'_> {
+impl<F: Formatter> Formatter for Decimal<F> {
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
         match Number::from_f64(value) {
             Some(number) => writer.write_all(decimal(&number).as_bytes()),

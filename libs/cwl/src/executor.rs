@@ -88,7 +88,7 @@ pub struct ToolCommand {
     pub resources: Reservation,
     /// How long it may run.
     pub time_limit: Option<Duration>,
-    /// Whether the document asks for the network; the executor may refuse it all the same.
+    /// Whether the document requires the network; an executor may refuse it all the same.
     pub network: bool,
     /// Tells that it must end early.
     pub cancellation: Cancellation,

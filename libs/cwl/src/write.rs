@@ -8,6 +8,7 @@ mod requirements;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::decimal::to_compact_json;
 use crate::{Document, Process, Text};
 
 impl Document {
@@ -34,7 +35,7 @@ impl Document {
 
     /// The canonical form as text, without white space between tokens.
     pub fn to_json(&self) -> String {
-        self.to_value().to_string()
+        to_compact_json(&self.to_value())
     }
 
     /// The SHA-256 digest of the canonical form, in hex.

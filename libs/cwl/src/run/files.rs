@@ -92,8 +92,11 @@ impl Guard {
 /// Fills in what follows from the location: `basename`, `nameroot`, `nameext`, `size`, and `path` as the
 /// place where the content lies now. Secondary files and listings are completed too.
 pub(super) fn complete(object: &mut Object, guard: &Guard) -> Result<(), RunError> {
+    // A literal has a path once it is staged, but that is not where it comes from.
+    let is_literal = object.contains_key("listing") || object.contains_key("contents");
     if let Some(Value::String(path)) = object.shift_remove("path")
         && !object.contains_key("location")
+        && !is_literal
     {
         let location = uri_of_path(Path::new(&path));
         object.insert("location".to_owned(), location.into());

@@ -135,9 +135,9 @@ pub(super) fn time_limit(
     }
 }
 
-/// Whether the tool asks for the network.
+/// Whether the tool requires the network; a hint only says that it may use it.
 pub(super) fn network(scope: &Scope<'_>, context: Context<'_>) -> Result<bool, RunError> {
-    let Some(access) = scope.find(|kind| match kind {
+    let Some(access) = scope.required(|kind| match kind {
         RequirementKind::NetworkAccess(access) => Some(access),
         _ => None,
     }) else {

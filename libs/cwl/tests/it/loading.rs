@@ -263,3 +263,18 @@ fn a_document_of_v1_0_keeps_its_meaning() {
     assert!(canonical.contains("deep_listing"), "{canonical}");
     assert!(canonical.contains("networkAccess"), "{canonical}");
 }
+
+#[test]
+fn numbers_come_through_the_canonical_form_as_they_are() {
+    let text = "\
+cwlVersion: v1.2
+class: ExpressionTool
+inputs: {x: {type: double, default: 1000000000000000000000}, y: {type: float, default: 0.00001}}
+outputs: []
+expression: $(null)
+";
+    let json = document(text).to_json();
+    assert!(json.contains("1000000000000000000000,") || json.contains("1000000000000000000000}"));
+    assert!(json.contains("0.00001"), "{json}");
+    assert_eq!(document(&json).to_json(), json);
+}

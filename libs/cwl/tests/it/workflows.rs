@@ -329,3 +329,21 @@ outputs: {out: stdout}
     assert_eq!(text_of(&bench.outputs(tool, job)["out"]), "caller\n");
     assert_eq!(text_of(&bench.outputs(tool, "{}")["out"]), "document\n");
 }
+
+#[test]
+fn a_folder_that_is_only_described_goes_through_the_work_folder() {
+    let bench = Bench::new();
+    bench.data("d", "deep");
+    let tool = "\
+cwlVersion: v1.2
+class: CommandLineTool
+requirements: {InitialWorkDirRequirement: {listing: [$(inputs.dir)]}}
+baseCommand: 'true'
+inputs: {dir: Directory}
+outputs: {below: {type: Directory, outputBinding: {glob: top/c}}}
+";
+    let job = "{dir: {class: Directory, basename: top, listing: [{class: Directory, basename: c, \
+               listing: [{class: File, location: d}]}]}}";
+    let outputs = bench.outputs(tool, job);
+    assert_eq!(text_of(&outputs["below"]["listing"][0]), "deep");
+}
