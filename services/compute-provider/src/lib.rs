@@ -204,6 +204,7 @@ fn app(
         .with_state(provider.clone())
         .merge(runtime::routes::router(step_objects))
         .split_for_parts();
+    let openapi = rest::described(openapi);
     let compute =
         ComputeServiceServer::new(provider.clone()).max_decoding_message_size(LARGEST_MESSAGE);
     let grpc = Routes::new(OfferServiceServer::new(provider.clone()))

@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use oc_proto::compute::v1 as pb;
 use oc_service::access::{Access, Role};
 use oc_service::{Json, Path, Problem};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -23,6 +24,16 @@ pub(crate) fn api() -> OpenApiRouter<Provider> {
         .routes(routes!(validate_macaroon))
         .merge(grants::api())
         .merge(objects::api())
+}
+
+/// The document without wildcards, which OpenAPI does not have: `{*key}` is described as `{key}`.
+pub(crate) fn described(mut openapi: OpenApi) -> OpenApi {
+    let paths = std::mem::take(&mut openapi.paths.paths);
+    let plain = paths
+        .into_iter()
+        .map(|(path, item)| (path.replace("{*", "{"), item));
+    openapi.paths.paths = plain.collect();
+    openapi
 }
 
 /// What only our own services call; no part of the API.

@@ -73,7 +73,7 @@ async fn list_objects(
 /// The bytes of an object, or of one range of it (RFC 9110 section 14)
 #[utoipa::path(
     get,
-    path = "/api/compute/v1/storage/{offer}/objects/{key}",
+    path = "/api/compute/v1/storage/{offer}/objects/{*key}",
     params(
         ("offer" = String, Path, description = "The storage offer"),
         ("key" = String, Path, description = "The object"),
@@ -129,7 +129,7 @@ async fn read_object(
 /// Stores an object; objects are written once
 #[utoipa::path(
     put,
-    path = "/api/compute/v1/storage/{offer}/objects/{key}",
+    path = "/api/compute/v1/storage/{offer}/objects/{*key}",
     params(
         ("offer" = String, Path, description = "The storage offer"),
         ("key" = String, Path, description = "The object"),
@@ -176,7 +176,7 @@ async fn write_object(
 /// Deletes an object; doing it again is no error
 #[utoipa::path(
     delete,
-    path = "/api/compute/v1/storage/{offer}/objects/{key}",
+    path = "/api/compute/v1/storage/{offer}/objects/{*key}",
     params(
         ("offer" = String, Path, description = "The storage offer"),
         ("key" = String, Path, description = "The object"),

@@ -1,0 +1,264 @@
+//! Ends that come from outside: leases, revocations, cancellations, crashes. Each leaves the capacity whole.
+
+use std::time::Duration;
+
+use http::Method;
+use oc_compute_provider::Settings;
+use oc_kernel::Kind;
+use oc_proto::federation::v1 as fed;
+use oc_service::CallError;
+use serde_json::{Value, json};
+
+use crate::attempts::story;
+use crate::node::Org;
+use crate::stage::Stage;
+use crate::work::Attempt;
+use crate::world::{World, eventually};
+
+async fn is_whole(site: &Org) {
+    eventually(async || {
+        let used = site.used("default").await;
+        used["cores"] == 0 && used["concurrent_fragments"] == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_that_is_not_renewed_is_lost_and_its_job_is_killed() {
+    let world = World::new();
+    let north = Org::start(&world).await;
+    let settings = Settings {
+        lease_seconds: 1,
+        ..Settings::default()
+    };
+    let south = Org::start_with(&world, Stage::new(&world), settings).await;
+    south.offer_machines().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, &["compute.default"]).await;
+    let attempt = Attempt::new(&grant);
+    let submitted = attempt.start(&north, &south).await;
+    south.stage.runs(attempt.attempt).await;
+    // Renewed, it outlives its first second.
+    let mut challenge = submitted.challenge;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let lease_id = submitted.lease_id.clone();
+        let renewal = fed::RenewLeaseRequest {
+            lease_id,
+            challenge,
+        };
+        let answer = north
+            .compute_at(&south)
+            .renew_lease(renewal)
+            .await
+            .unwrap()
+            .into_inner();
+        challenge = answer.challenge;
+        assert!(south.stage.is_running(attempt.attempt));
+    }
+    let (state, code) = attempt.end(&north, &south).await;
+    assert_eq!(
+        (state, code.as_str()),
+        (fed::AttemptState::Lost, "lease-lost")
+    );
+    assert!(south.stage.was_stopped(attempt.attempt));
+    is_whole(&south).await;
+    eventually(async || !south.told("oc.compute.usage.v1").is_empty()).await;
+    assert_eq!(south.told("oc.compute.usage.v1")[0]["outcome"], "lost");
+}
+
+#[tokio::test]
+async fn a_renewal_without_a_challenge_of_ours_keeps_nothing_alive() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    let submitted = attempt.start(&north, &south).await;
+    let renew = |challenge| fed::RenewLeaseRequest {
+        lease_id: submitted.lease_id.clone(),
+        challenge,
+    };
+    let mut client = north.compute_at(&south);
+    for wrong in [0, submitted.challenge + 1] {
+        let error = CallError::from(client.renew_lease(renew(wrong)).await.unwrap_err());
+        assert_eq!(error.kind, Kind::Invalid);
+    }
+    let east = Org::start(&south.world).await;
+    let stolen = east
+        .compute_at(&south)
+        .renew_lease(renew(submitted.challenge))
+        .await;
+    assert_eq!(CallError::from(stolen.unwrap_err()).kind, Kind::NotFound);
+    client
+        .renew_lease(renew(submitted.challenge))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_revocation_stops_work_and_says_so_in_its_log() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    south.stage.runs(attempt.attempt).await;
+    let held = Attempt::new(&grant);
+    let reservation = held.reserve(&north, &south).await.unwrap();
+    let submission = held.submission(&north, &south, &reservation).await;
+    let following = attempt.end(&north, &south);
+    let id = grant["grant_id"].as_str().unwrap();
+    let path = format!("grants/{id}/revoke");
+    let revoking = south.ok(Method::POST, &path, json!({}));
+    let ((state, code), _) = tokio::join!(following, revoking);
+    assert_eq!(
+        (state, code.as_str()),
+        (fed::AttemptState::Lost, "grant-raised")
+    );
+    assert!(south.stage.was_stopped(attempt.attempt));
+
+    let late = held.refused(&north, &south, submission).await;
+    assert!(matches!(
+        CallError::from(late).kind,
+        Kind::Forbidden | Kind::NotFound
+    ));
+    let error = CallError::from(
+        Attempt::new(&grant)
+            .reserve(&north, &south)
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!(error.kind, Kind::Forbidden);
+    assert!(error.message.contains("is revoked"), "{error}");
+    is_whole(&south).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_attempt_ends_as_cancelled_and_cancelling_again_is_no_error() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    south.stage.runs(attempt.attempt).await;
+    let cancel = || fed::CancelAttemptRequest {
+        attempt_id: attempt.attempt.to_string(),
+        reason: "no longer wanted".into(),
+    };
+    let mut client = north.compute_at(&south);
+    client.cancel_attempt(cancel()).await.unwrap();
+    assert_eq!(
+        attempt.end(&north, &south).await.0,
+        fed::AttemptState::Cancelled
+    );
+    let again = client.cancel_attempt(cancel()).await.unwrap().into_inner();
+    assert_eq!(again.state(), fed::AttemptState::Cancelled);
+    is_whole(&south).await;
+}
+
+#[tokio::test]
+async fn a_release_stops_what_runs_gives_everything_back_and_can_be_repeated() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    south.stage.runs(attempt.attempt).await;
+    attempt.release(&north, &south).await;
+    assert!(!south.stage.is_running(attempt.attempt));
+    assert_eq!(south.used("default").await["cores"], 0);
+    assert!(south.stage.was_swept(attempt.attempt));
+    attempt.release(&north, &south).await;
+    // Its key was used: it cannot run a second time.
+    let mut again = attempt.wish();
+    again.operation_id = "reserve-again".into();
+    let error = north
+        .compute_at(&south)
+        .reserve_capacity(again)
+        .await
+        .unwrap_err();
+    assert_eq!(CallError::from(error).kind, Kind::Conflict);
+}
+
+#[tokio::test]
+async fn a_mere_hold_is_given_back_by_its_reservation() {
+    let (north, south, grant) = story().await;
+    let held = Attempt::new(&grant).reserve(&north, &south).await.unwrap();
+    let request = fed::ReleaseCapacityRequest {
+        reservation_id: held.reservation_id,
+        attempt_id: String::new(),
+    };
+    north
+        .compute_at(&south)
+        .release_capacity(request)
+        .await
+        .unwrap();
+    assert_eq!(south.used("default").await["cores"], 0);
+}
+
+#[tokio::test]
+async fn a_runner_that_dies_without_a_word_loses_its_attempt_and_not_the_capacity() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    south.stage.runs(attempt.attempt).await;
+    south.stage.vanish(attempt.attempt);
+    assert_eq!(attempt.end(&north, &south).await.0, fed::AttemptState::Lost);
+    is_whole(&south).await;
+}
+
+#[tokio::test]
+async fn after_a_crash_no_lease_is_without_a_job_and_the_attempt_is_billed_once() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    south.stage.runs(attempt.attempt).await;
+    let held = Attempt::new(&grant);
+    held.reserve(&north, &south).await.unwrap();
+    south.stage.log(attempt.attempt, "the last word").await;
+    let watch = fed::WatchRequest {
+        attempt_id: attempt.attempt.to_string(),
+        after: 0,
+    };
+    let mut seen = north
+        .compute_at(&south)
+        .watch(watch)
+        .await
+        .unwrap()
+        .into_inner();
+    while seen
+        .message()
+        .await
+        .unwrap()
+        .is_some_and(|event| !matches!(event.event, Some(fed::watch_response::Event::Log(_))))
+    {}
+
+    let south = south.crash().await;
+    let (state, code) = attempt.end(&north, &south).await;
+    assert_eq!(
+        (state, code.as_str()),
+        (fed::AttemptState::Lost, "node-restarted")
+    );
+    assert_eq!(south.stage.starts(), 0);
+    south.world.clock.advance(Duration::from_secs(60));
+    is_whole(&south).await;
+    eventually(async || !south.told("oc.compute.usage.v1").is_empty()).await;
+
+    let south = south.restart().await;
+    is_whole(&south).await;
+    assert_eq!(south.told("oc.compute.usage.v1"), Vec::<Value>::new());
+    assert_eq!(
+        attempt.watch(&north, &south, 0).await.len(),
+        attempt.watch(&north, &south, 0).await.len()
+    );
+}
+
+#[tokio::test]
+async fn a_withdrawn_offer_stops_what_runs_in_it() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    south.stage.runs(attempt.attempt).await;
+    let following = attempt.end(&north, &south);
+    let withdrawing = south.ok(Method::DELETE, "offers/default", Value::Null);
+    let ((state, _), withdrawn) = tokio::join!(following, withdrawing);
+    assert_eq!(withdrawn["attempts_stopped"], 1);
+    assert_eq!(state, fed::AttemptState::Lost);
+    eventually(async || {
+        let offers = south.ok(Method::GET, "offers", Value::Null).await;
+        offers["offers"].as_array().unwrap().is_empty()
+    })
+    .await;
+}

@@ -1,0 +1,296 @@
+//! Asking for a grant, deciding, signing, taking back.
+
+use http::Method;
+use oc_kernel::Kind;
+use oc_proto::federation::v1 as fed;
+use oc_service::CallError;
+use serde_json::{Value, json};
+
+use crate::node::Org;
+use crate::world::{World, eventually};
+
+const MACHINES: &[&str] = &["compute.default"];
+
+async fn pair() -> (World, Org, Org) {
+    let world = World::new();
+    let (north, south) = (Org::start(&world).await, Org::start(&world).await);
+    south.offer_machines().await;
+    (world, north, south)
+}
+
+#[tokio::test]
+async fn a_rule_approves_at_once_and_both_sides_hold_the_same_signed_grant() {
+    let (_world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    assert_eq!(
+        (&grant["state"], &grant["given"]),
+        (&json!("active"), &json!(false))
+    );
+    let id = grant["grant_id"].as_str().unwrap();
+    let theirs = south.grant(id).await;
+    assert_eq!(theirs["envelope"], grant["envelope"]);
+    assert_eq!(theirs["price"]["core_hour_micros"], 360_000);
+    eventually(async || {
+        let told = south.told("oc.compute.grant.v1");
+        told.iter()
+            .any(|event| event["state"] == "active" && event["envelope"] == grant["envelope"])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_rule_an_administrator_decides_and_may_give_less() {
+    let (_world, north, south) = pair().await;
+    let asked = north.ask(&south, MACHINES, "op-1").await;
+    let id = asked["grant"]["grant_id"].as_str().unwrap();
+    assert_eq!(asked["grant"]["state"], "pending");
+    assert!(
+        asked["grant"]["cause"]["text"]
+            .as_str()
+            .unwrap()
+            .contains("administrator")
+    );
+
+    let less = json!({"limits": {"cores": 1, "memory_bytes": 1 << 20, "concurrent_fragments": 1, "wall_seconds": 60, "core_seconds": 5}});
+    south
+        .ok(Method::POST, &format!("grants/{id}/approve"), less)
+        .await;
+    eventually(async || north.grant(id).await["state"] == "active").await;
+    assert_eq!(north.grant(id).await["limits"]["cores"], 1);
+}
+
+#[tokio::test]
+async fn an_administrator_cannot_give_more_than_was_asked_for() {
+    let (_world, north, south) = pair().await;
+    let asked = north.ask(&south, MACHINES, "op-1").await;
+    let path = format!(
+        "grants/{}/approve",
+        asked["grant"]["grant_id"].as_str().unwrap()
+    );
+    let more = json!({"limits": {"cores": 64}});
+    let (status, text) = south.refused(Method::POST, &path, more).await;
+    assert_eq!(status, 422);
+    assert!(text.contains("64 cores asked for, 2 allowed"), "{text}");
+}
+
+#[tokio::test]
+async fn a_denied_request_says_why_on_both_sides() {
+    let (_world, north, south) = pair().await;
+    let asked = north.ask(&south, MACHINES, "op-1").await;
+    let id = asked["grant"]["grant_id"].as_str().unwrap();
+    let no = json!({"reason": "not this month"});
+    south
+        .ok(Method::POST, &format!("grants/{id}/deny"), no)
+        .await;
+    eventually(async || north.grant(id).await["state"] == "denied").await;
+    assert_eq!(north.grant(id).await["cause"]["text"], "not this month");
+}
+
+#[tokio::test]
+async fn a_request_above_the_offer_is_refused_with_the_number() {
+    let (_world, north, south) = pair().await;
+    south.approve_all().await;
+    let mut wish = north.wish(&south, MACHINES, "op-1");
+    wish["limits"]["cores"] = json!(16);
+    let (status, text) = north.refused(Method::POST, "grants", wish).await;
+    assert_eq!(status, 422);
+    assert!(text.contains("16 cores asked for, 2 allowed"), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_above_every_rule_waits_and_says_which_number() {
+    let (_world, north, south) = pair().await;
+    let rule = json!({"limits": {"cores": 1}, "max_life_seconds": 60});
+    south
+        .ok(Method::PUT, "rules/small", json!({ "rule": rule }))
+        .await;
+    let asked = north.ask(&south, MACHINES, "op-1").await;
+    assert_eq!(asked["grant"]["state"], "pending");
+    let text = asked["grant"]["cause"]["text"].as_str().unwrap();
+    assert!(
+        text.contains("rule `small`") && text.contains("2 cores asked for, 1 allowed"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_same_operation_asks_once_and_another_body_is_a_conflict() {
+    let (_world, north, south) = pair().await;
+    let first = north.ask(&south, MACHINES, "op-1").await;
+    let again = north.ask(&south, MACHINES, "op-1").await;
+    assert_eq!(first["grant"]["grant_id"], again["grant"]["grant_id"]);
+
+    let mut client = north.compute_at(&south);
+    let other = fed::RequestGrantRequest {
+        operation_id: "op-1".into(),
+        listing_ids: vec!["compute.default".into()],
+        not_after_ms: north.world.now_ms() + 5000,
+        ..Default::default()
+    };
+    let error = CallError::from(client.request_grant(other).await.unwrap_err());
+    assert_eq!(error.kind, Kind::Conflict);
+    let grants = south.ok(Method::GET, "grants", Value::Null).await;
+    assert_eq!(grants["grants"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_partner_may_not_see_does_not_exist_for_it() {
+    let (_world, north, south) = pair().await;
+    let hidden = json!({
+        "name": "hidden", "kind": "compute", "visible_to": [south.id.to_string()],
+        "capacity": {"cores": 2, "memory_bytes": 1 << 30, "concurrent_fragments": 2, "wall_seconds": 60},
+    });
+    south.offer(hidden).await;
+    for listing in ["compute.hidden", "compute.none", "dataset.none"] {
+        let wish = north.wish(&south, &[listing], "op-1");
+        let (status, text) = north.refused(Method::POST, "grants", wish).await;
+        assert_eq!(
+            (status, text),
+            (404, format!("no listing `{listing}` here"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_grant_of_others_does_not_exist_for_a_partner() {
+    let (world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let east = Org::start(&world).await;
+    let request = fed::GetGrantRequest {
+        grant_id: grant["grant_id"].as_str().unwrap().into(),
+    };
+    let error = CallError::from(
+        east.compute_at(&south)
+            .get_grant(request)
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!(error.kind, Kind::NotFound);
+}
+
+#[tokio::test]
+async fn a_revoked_grant_is_known_as_revoked_at_its_consumer() {
+    let (_world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let id = grant["grant_id"].as_str().unwrap();
+    let why = json!({"reason": "maintenance"});
+    let revoked = south
+        .ok(Method::POST, &format!("grants/{id}/revoke"), why)
+        .await;
+    assert_eq!(revoked["grant"]["generation"], 2);
+    eventually(async || north.grant(id).await["state"] == "revoked").await;
+    assert_eq!(north.grant(id).await["cause"]["text"], "maintenance");
+}
+
+#[tokio::test]
+async fn an_end_by_the_consumer_reaches_the_provider_even_later() {
+    let (world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let id = grant["grant_id"].as_str().unwrap();
+    world.change(&south.id, |member| member.cut = true);
+    let ended = north
+        .ok(Method::POST, &format!("grants/{id}/end"), json!({}))
+        .await;
+    assert_eq!(ended["grant"]["state"], "ended");
+    assert_eq!(south.grant(id).await["state"], "active");
+    world.change(&south.id, |member| member.cut = false);
+    eventually(async || south.grant(id).await["state"] == "ended").await;
+}
+
+#[tokio::test]
+async fn a_grant_past_its_end_is_expired_and_good_for_nothing() {
+    let (world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let id = grant["grant_id"].as_str().unwrap();
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    let capacity = fed::GetCapacityRequest {
+        listing_id: "compute.default".into(),
+        grant_id: id.to_owned(),
+    };
+    let error = CallError::from(
+        north
+            .compute_at(&south)
+            .get_capacity(capacity)
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!(error.kind, Kind::Forbidden);
+    assert!(error.message.contains("expired"), "{}", error.message);
+    eventually(async || south.grant(id).await["state"] == "expired").await;
+    eventually(async || north.grant(id).await["state"] == "expired").await;
+}
+
+#[tokio::test]
+async fn a_grant_agreed_while_nobody_signs_is_offered_once_somebody_does() {
+    let (world, north, south) = pair().await;
+    south.approve_all().await;
+    world.change(&south.id, |member| member.silent = true);
+    let asked = north.ask(&south, MACHINES, "op-1").await;
+    let id = asked["grant"]["grant_id"].as_str().unwrap();
+    assert_eq!(asked["grant"]["state"], "pending");
+    world.change(&south.id, |member| member.silent = false);
+    eventually(async || north.grant(id).await["state"] == "active").await;
+}
+
+#[tokio::test]
+async fn a_withdrawn_offer_revokes_its_grants_and_leaves_the_catalogue() {
+    let (_world, north, south) = pair().await;
+    south.approve_all().await;
+    eventually(async || south.catalogue.ids() == ["compute.default"]).await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let answer = south
+        .ok(Method::DELETE, "offers/default", Value::Null)
+        .await;
+    assert_eq!(answer["grants_revoked"], 1);
+    let again = south
+        .ok(Method::DELETE, "offers/default", Value::Null)
+        .await;
+    assert_eq!(again["grants_revoked"], 0);
+    let id = grant["grant_id"].as_str().unwrap();
+    eventually(async || north.grant(id).await["state"] == "revoked").await;
+    eventually(async || south.catalogue.ids().is_empty()).await;
+    eventually(async || {
+        let offers = south.ok(Method::GET, "offers", Value::Null).await;
+        offers["offers"].as_array().unwrap().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_data_provider_learns_whether_a_grant_is_good() {
+    use oc_proto::compute::v1 as pb;
+    use oc_proto::compute::v1::grant_service_client::GrantServiceClient;
+    let (_world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let channel = south
+        .switchboard
+        .channel("sentinel-provider", "compute-provider");
+    let mut client = GrantServiceClient::new(channel);
+    let check = |listing: &str, consumer: &Org| pb::CheckGrantRequest {
+        grant_id: grant["grant_id"].as_str().unwrap().into(),
+        listing_id: listing.into(),
+        consumer: consumer.id.to_string(),
+    };
+    let good = client
+        .check_grant(check("compute.default", &north))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(good.generation, 1);
+    let other = client
+        .check_grant(check("dataset.s2", &north))
+        .await
+        .unwrap_err();
+    assert_eq!(CallError::from(other).kind, Kind::Forbidden);
+    let stranger = client
+        .check_grant(check("compute.default", &south))
+        .await
+        .unwrap_err();
+    assert_eq!(CallError::from(stranger).kind, Kind::NotFound);
+}

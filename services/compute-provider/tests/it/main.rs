@@ -1,0 +1,23 @@
+//! Compute providers of two organisations, each with a real store, bus and edge. discovery, the catalogue and the
+//! runtime are played: discovery signs with real keys and hands calls over in place of libp2p, and a test
+//! says what the attempts do.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails the test as its body does"
+)]
+
+mod attempts;
+mod authority;
+mod catalogue;
+mod discovery;
+mod ends;
+mod faces;
+mod grants;
+mod leaving;
+mod node;
+mod objects;
+mod stage;
+mod steps;
+mod work;
+mod world;
