@@ -311,19 +311,6 @@ proptest! {
     }
 
     #[test]
-    fn a_run_whose_partners_stay_away_ends_by_itself(seed in any::<u64>(), dark in 0_usize..60) {
-        let mut simulation = Simulation::new(seed);
-        for _ in 0..dark {
-            simulation.step(FAIR)?;
-        }
-        let night = Weather { loss: 100, ..FAIR };
-        simulation.finish(night, 8_000)?;
-        let over = simulation.run.ended_at().unwrap();
-        let held = simulation.sites.held();
-        prop_assert!(held.is_empty(), "at {over}: {held:?}");
-    }
-
-    #[test]
     fn a_run_can_be_started_again_after_any_end(seed in any::<u64>(), weather in weather()) {
         let mut simulation = Simulation::new(seed);
         for _ in 0..100 {
@@ -337,5 +324,23 @@ proptest! {
         }
         prop_assert_eq!(simulation.run.state(), RunState::Succeeded);
         prop_assert_eq!(simulation.sites.held(), Vec::<String>::new());
+    }
+}
+
+proptest! {
+    // Each night is thousands of steps long.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_run_whose_partners_stay_away_ends_by_itself(seed in any::<u64>(), dark in 0_usize..60) {
+        let mut simulation = Simulation::new(seed);
+        for _ in 0..dark {
+            simulation.step(FAIR)?;
+        }
+        let night = Weather { loss: 100, ..FAIR };
+        simulation.finish(night, 8_000)?;
+        let over = simulation.run.ended_at().unwrap();
+        let held = simulation.sites.held();
+        prop_assert!(held.is_empty(), "at {over}: {held:?}");
     }
 }

@@ -1,0 +1,151 @@
+//! What a call that failed means for a run: in a word and a sentence, and whether trying again helps.
+
+use oc_door::DoorError;
+use oc_kernel::{Classify, Kind};
+use oc_service::CallError;
+use oc_store::StoreError;
+use oc_trust::SignError;
+use oc_workflow::run::code;
+
+use crate::values::ValueError;
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CallFailure {
+    /// One of [`code`].
+    pub(crate) code: &'static str,
+    /// A sentence for a person.
+    pub(crate) text: String,
+    /// It would fail again.
+    pub(crate) lasting: bool,
+}
+
+impl CallFailure {
+    /// Something here is not as it must be.
+    pub(crate) fn defect(text: impl ToString) -> Self {
+        Self {
+            code: code::INTERNAL,
+            text: text.to_string(),
+            lasting: true,
+        }
+    }
+
+    /// A grant is not in force.
+    pub(crate) fn no_grant(text: String) -> Self {
+        Self {
+            code: code::GRANT_REVOKED,
+            text,
+            lasting: true,
+        }
+    }
+
+    fn of(kind: Kind, text: String) -> Self {
+        let (code, lasting) = match kind {
+            Kind::Unavailable | Kind::Timeout => (code::UNREACHABLE, false),
+            Kind::Exhausted => (code::FULL, false),
+            Kind::Internal | Kind::Stale => (code::INTERNAL, false),
+            // The door's statement was too old or too new: clocks differ, or it was slow once.
+            Kind::Unauthenticated => (code::CLOCK_SKEW, false),
+            Kind::Unsupported if text.contains("isolate") => (code::NO_SANDBOX, true),
+            Kind::Unsupported => (code::UNSUPPORTED, true),
+            Kind::Forbidden | Kind::Precondition => (refusal(&text), true),
+            Kind::NotFound => (code::REFUSED, true),
+            Kind::Malformed | Kind::Invalid | Kind::AlreadyExists | Kind::Conflict => {
+                (code::REFUSED, true)
+            }
+        };
+        Self {
+            code,
+            text,
+            lasting,
+        }
+    }
+}
+
+/// Partners say why in words; the few that decide whether another site may help are known.
+fn refusal(text: &str) -> &'static str {
+    let known = [
+        ("revoked", code::GRANT_REVOKED),
+        ("expired", code::GRANT_EXPIRED),
+        ("has ended", code::GRANT_EXPIRED),
+        ("needs a grant", code::NO_GRANT),
+        ("withdrawn", code::GRANT_REVOKED),
+        ("dispute", code::DISPUTE),
+        ("lease was lost", code::LEASE_LOST),
+    ];
+    let found = known.iter().find(|(word, _)| text.contains(word));
+    found.map_or(code::REFUSED, |(_, code)| code)
+}
+
+impl From<CallError> for CallFailure {
+    fn from(error: CallError) -> Self {
+        Self::of(error.kind(), error.message)
+    }
+}
+
+impl From<DoorError> for CallFailure {
+    fn from(error: DoorError) -> Self {
+        Self::of(error.kind(), error.to_string())
+    }
+}
+
+impl From<SignError> for CallFailure {
+    fn from(error: SignError) -> Self {
+        Self::of(error.kind(), error.to_string())
+    }
+}
+
+impl From<StoreError> for CallFailure {
+    fn from(error: StoreError) -> Self {
+        Self {
+            code: code::INTERNAL,
+            text: error.to_string(),
+            lasting: false,
+        }
+    }
+}
+
+impl From<ValueError> for CallFailure {
+    fn from(error: ValueError) -> Self {
+        Self::defect(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(kind: Kind, message: &str) -> CallFailure {
+        let message = message.to_owned();
+        CallError {
+            kind,
+            message,
+            advice: None,
+        }
+        .into()
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_was_refused_is_not() {
+        for (kind, code, lasting) in [
+            (Kind::Unavailable, code::UNREACHABLE, false),
+            (Kind::Timeout, code::UNREACHABLE, false),
+            (Kind::Exhausted, code::FULL, false),
+            (Kind::Invalid, code::REFUSED, true),
+            (Kind::Unsupported, code::UNSUPPORTED, true),
+        ] {
+            let failure = failure(kind, "text");
+            assert_eq!((failure.code, failure.lasting), (code, lasting), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_revoked_grant_is_told_from_another_refusal() {
+        let revoked = failure(
+            Kind::Forbidden,
+            "grant grant-1 is revoked: no more students",
+        );
+        assert_eq!(revoked.code, code::GRANT_REVOKED);
+        assert_eq!(failure(Kind::Forbidden, "not you").code, code::REFUSED);
+    }
+}

@@ -1,0 +1,578 @@
+//! One action of a run, carried out: tried until it is answered, and each failure told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use oc_kernel::{OrgId, RunId};
+use oc_proto::federation::v1 as fed;
+use oc_trust::{Artefact, Digest, Manifest, seal};
+use oc_workflow::data::{Input, ListingRef};
+use oc_workflow::run::{Action, AttemptRef, Cause, End, Event, attempt_id, code, fragment_id};
+use tokio::sync::mpsc;
+
+use super::failure::CallFailure;
+use super::follow;
+use crate::context::Context;
+use crate::documents::{Published, RunDocument};
+use crate::request::query_message;
+use crate::submission::submission;
+
+/// The pause after the first failure; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Giving back waits at the site until what runs is stopped.
+const RELEASE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a manifest can be shown.
+const MANIFEST_MS: u64 = 10 * 365 * 24 * 3_600 * 1000;
+
+/// Something for the run to take in.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// An event alone.
+    Event(Event),
+    /// Data were reserved: the items, then the event.
+    Reserved {
+        input: String,
+        items: Vec<fed::ReservedItem>,
+        event: Event,
+    },
+    /// Events of an attempt for people, and how many of the attempt's events are taken down with them.
+    Lines {
+        attempt: String,
+        taken: u64,
+        events: Vec<oc_proto::pipeline::v1::WatchRunResponse>,
+    },
+    /// What came out.
+    Published(Published),
+}
+
+/// What the tasks of one run share while the process lives.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The challenge to answer with the next renewal.
+    challenges: Mutex<BTreeMap<AttemptRef, u64>>,
+    /// Events of attempts that are taken down.
+    taken: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Shared {
+    fn challenge(&self, at: AttemptRef) -> Option<u64> {
+        let challenges = self
+            .challenges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        challenges.get(&at).copied()
+    }
+
+    fn set_challenge(&self, at: AttemptRef, challenge: u64) {
+        let mut challenges = self
+            .challenges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        challenges.insert(at, challenge);
+    }
+
+    pub(crate) fn taken(&self, attempt: &str) -> u64 {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.get(attempt).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn set_taken(&self, attempt: &str, number: u64) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = taken.entry(attempt.to_owned()).or_default();
+        *known = number.max(*known);
+    }
+}
+
+/// An action with all it needs.
+#[derive(Clone)]
+pub(crate) struct Task {
+    pub(crate) context: Arc<Context>,
+    /// The run as it was when the action was wanted.
+    pub(crate) document: Arc<RunDocument>,
+    pub(crate) action: Action,
+    pub(crate) tell: mpsc::Sender<Told>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Task {
+    /// Tries until the action is done, or would fail for ever.
+    pub(crate) async fn perform(self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let failure = match self.once().await {
+                Ok(events) => {
+                    for event in events {
+                        self.tell(event).await;
+                    }
+                    return;
+                }
+                Err(failure) => failure,
+            };
+            let lasting = failure.lasting;
+            self.tell(Told::Event(self.trouble(failure))).await;
+            if lasting {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    pub(super) async fn tell(&self, told: Told) {
+        // Nobody listens any more when the run was dropped; then nothing is to be told.
+        let _ = self.tell.send(told).await;
+    }
+
+    fn trouble(&self, failure: CallFailure) -> Event {
+        let cause = self.cause(failure.code, failure.text);
+        Event::Trouble {
+            action: self.action.clone(),
+            cause,
+            lasting: failure.lasting,
+        }
+    }
+
+    pub(super) fn cause(&self, code: &str, text: String) -> Cause {
+        Cause::new(code, text, self.other(), self.context.clock.now())
+    }
+
+    /// Whom the action asks.
+    pub(super) fn other(&self) -> OrgId {
+        let run = &self.document.run;
+        let site = self.action.attempt().and_then(|at| run.attempt(at));
+        let provider = match &self.action {
+            Action::ReserveData { input, .. }
+            | Action::RenewData { input, .. }
+            | Action::ReleaseData { input, .. } => run
+                .data()
+                .iter()
+                .find(|data| data.input == *input)
+                .map(|data| data.provider),
+            _ => None,
+        };
+        site.map(|attempt| attempt.place.org)
+            .or(provider)
+            .unwrap_or(run.org())
+    }
+
+    async fn once(&self) -> Result<Vec<Told>, CallFailure> {
+        match &self.action {
+            Action::ReserveData { input, serial } => {
+                self.limited(self.reserve_data(input, *serial)).await
+            }
+            Action::RenewData {
+                input,
+                serial,
+                reservation,
+            } => {
+                self.limited(self.renew_data(input, *serial, reservation))
+                    .await
+            }
+            Action::ReleaseData {
+                input,
+                serial,
+                reservation,
+            } => {
+                self.limited(self.release_data(input, *serial, reservation.as_deref()))
+                    .await
+            }
+            Action::ReserveCapacity { at } => self.limited(self.reserve_capacity(*at)).await,
+            Action::Submit { at, reservation } => self.limited(self.submit(*at, reservation)).await,
+            Action::Watch { at } => follow::watch(self, *at).await,
+            Action::RenewLease { at, lease } => self.limited(self.renew_lease(*at, lease)).await,
+            Action::Cancel { at } => self.cancel(*at).await,
+            Action::ReleaseCapacity { at, reservation } => {
+                self.release_capacity(*at, reservation.as_deref()).await
+            }
+            Action::Publish => self.publish().await,
+            Action::SettleBooks { grant } => self.settle(*grant).await,
+        }
+    }
+
+    /// A call that may take as long as the run's policy counts with, and no longer.
+    pub(super) async fn limited<T>(
+        &self,
+        call: impl Future<Output = Result<T, CallFailure>>,
+    ) -> Result<T, CallFailure> {
+        let limit = self.document.run.policy().call.unsigned_abs();
+        within(limit, call).await
+    }
+
+    pub(super) fn run(&self) -> RunId {
+        self.document.run.id()
+    }
+
+    fn dataset(&self, input: &str) -> Result<(&ListingRef, fed::ReserveRequest), CallFailure> {
+        let spec = self.document.spec.inputs.get(input).map(|one| &one.input);
+        let Some(Input::Dataset { dataset, query }) = spec else {
+            return Err(CallFailure::defect(format!(
+                "input `{input}` is no dataset"
+            )));
+        };
+        let grant = format!("{}/{}", dataset.owner, dataset.listing);
+        let ttl = self.document.run.policy().data_hold.as_secs();
+        let ask = fed::ReserveRequest {
+            listing_id: dataset.listing.to_string(),
+            query: Some(query_message(query)),
+            grant_id: self
+                .document
+                .spec
+                .grants
+                .get(&grant)
+                .cloned()
+                .unwrap_or_default(),
+            run_id: self.run().to_string(),
+            operation_id: String::new(),
+            ttl_seconds: u32::try_from(ttl).unwrap_or(u32::MAX),
+        };
+        Ok((dataset, ask))
+    }
+
+    async fn reserve(&self, input: &str, serial: u32) -> Result<fed::ReserveResponse, CallFailure> {
+        let (dataset, ask) = self.dataset(input)?;
+        let ask = fed::ReserveRequest {
+            operation_id: format!("{input}-{serial}"),
+            ..ask
+        };
+        let federation = &self.context.federation;
+        Ok(federation
+            .reserve(dataset.owner, &self.run().to_string(), ask)
+            .await?)
+    }
+
+    async fn reserve_data(&self, input: &str, serial: u32) -> Result<Vec<Told>, CallFailure> {
+        let held = self
+            .reserve(input, serial)
+            .await
+            .map_err(|failure| match failure.code {
+                // Nothing was refused: what was counted is no longer there.
+                code::REFUSED if failure.text.contains("no image") => CallFailure {
+                    code: code::DATA_GONE,
+                    ..failure
+                },
+                _ => failure,
+            })?;
+        let event = Event::DataReserved {
+            input: input.to_owned(),
+            serial,
+            reservation: held.reservation_id,
+            until: moment(held.expires_at_ms),
+        };
+        Ok(vec![Told::Reserved {
+            input: input.to_owned(),
+            items: held.items,
+            event,
+        }])
+    }
+
+    async fn renew_data(
+        &self,
+        input: &str,
+        serial: u32,
+        reservation: &str,
+    ) -> Result<Vec<Told>, CallFailure> {
+        let (dataset, ask) = self.dataset(input)?;
+        let renew = fed::RenewRequest {
+            reservation_id: reservation.to_owned(),
+            ttl_seconds: ask.ttl_seconds,
+        };
+        let federation = &self.context.federation;
+        let held = federation.renew(dataset.owner, &ask.run_id, renew).await?;
+        Ok(vec![Told::Event(Event::DataReserved {
+            input: input.to_owned(),
+            serial,
+            reservation: reservation.to_owned(),
+            until: moment(held.expires_at_ms),
+        })])
+    }
+
+    async fn release_data(
+        &self,
+        input: &str,
+        serial: u32,
+        reservation: Option<&str>,
+    ) -> Result<Vec<Told>, CallFailure> {
+        let (dataset, ask) = self.dataset(input)?;
+        let released = vec![Told::Event(Event::DataReleased {
+            input: input.to_owned(),
+            serial,
+        })];
+        let reservation_id = match reservation {
+            Some(id) => id.to_owned(),
+            // Its answer was lost: the same operation gets the same answer again.
+            None => match self.reserve(input, serial).await {
+                Ok(held) => held.reservation_id,
+                Err(failure) if failure.lasting => return Ok(released),
+                Err(failure) => return Err(failure),
+            },
+        };
+        let release = fed::ReleaseRequest { reservation_id };
+        let asked = self
+            .context
+            .federation
+            .release(dataset.owner, &ask.run_id, release)
+            .await;
+        match asked.map_err(CallFailure::from) {
+            Err(failure) if !failure.lasting => Err(failure),
+            // What the owner does not know is not held.
+            Ok(()) | Err(_) => Ok(released),
+        }
+    }
+
+    async fn reserve_capacity(&self, at: AttemptRef) -> Result<Vec<Told>, CallFailure> {
+        let (site, run) = (self.other(), self.run());
+        let plan = &self.document.run.plan().fragments[at.fragment as usize];
+        let attempt = self.document.run.attempt(at);
+        let place = &attempt
+            .ok_or_else(|| CallFailure::defect("the attempt is gone"))?
+            .place;
+        let ask = fed::ReserveCapacityRequest {
+            listing_id: place.listing.to_string(),
+            grant_id: place
+                .grant
+                .map(|grant| grant.to_string())
+                .unwrap_or_default(),
+            run_id: run.to_string(),
+            fragment_id: fragment_id(run, at.fragment).to_string(),
+            attempt_id: attempt_id(run, at).to_string(),
+            operation_id: "reserve".to_owned(),
+            cores: plan.resources.cores,
+            memory_bytes: plan.resources.memory_bytes,
+            wall_seconds: plan.wall_seconds,
+        };
+        let held = self
+            .context
+            .federation
+            .reserve_capacity(site, &run.to_string(), ask)
+            .await?;
+        Ok(vec![Told::Event(Event::CapacityReserved {
+            at,
+            reservation: held.reservation_id,
+            until: moment(held.expires_at_ms),
+        })])
+    }
+
+    async fn submit(&self, at: AttemptRef, reservation: &str) -> Result<Vec<Told>, CallFailure> {
+        let (lease, life) = self.send_submission(at, reservation).await?;
+        Ok(vec![Told::Event(Event::Submitted { at, lease, life })])
+    }
+
+    async fn send_submission(
+        &self,
+        at: AttemptRef,
+        reservation: &str,
+    ) -> Result<(String, SignedDuration), CallFailure> {
+        let ask = submission(&self.context, &self.document, at, reservation).await?;
+        let run = self.run().to_string();
+        let answer = self
+            .context
+            .federation
+            .submit(self.other(), &run, ask)
+            .await?;
+        self.shared.set_challenge(at, answer.challenge);
+        let life = i64::try_from(answer.lease_ms).unwrap_or(i64::MAX);
+        Ok((answer.lease_id, SignedDuration::from_millis(life)))
+    }
+
+    async fn renew_lease(&self, at: AttemptRef, lease: &str) -> Result<Vec<Told>, CallFailure> {
+        let challenge = match self.shared.challenge(at) {
+            Some(challenge) => challenge,
+            None => {
+                // Lost with the process: the same submission gets the same lease and a new challenge.
+                let attempt = self.document.run.attempt(at);
+                let reservation = attempt.and_then(|attempt| attempt.hold.reservation());
+                self.send_submission(at, reservation.unwrap_or_default())
+                    .await?;
+                self.shared.challenge(at).unwrap_or_default()
+            }
+        };
+        let ask = fed::RenewLeaseRequest {
+            lease_id: lease.to_owned(),
+            challenge,
+        };
+        let run = self.run().to_string();
+        let answer = self
+            .context
+            .federation
+            .renew_lease(self.other(), &run, ask)
+            .await?;
+        self.shared.set_challenge(at, answer.challenge);
+        Ok(vec![Told::Event(Event::Renewed { at })])
+    }
+
+    /// Stops an attempt, and learns from its events how it ended.
+    async fn cancel(&self, at: AttemptRef) -> Result<Vec<Told>, CallFailure> {
+        let run = self.run();
+        let attempt = self.document.run.attempt(at);
+        let stop = attempt.and_then(|attempt| attempt.stop.as_ref());
+        let ask = fed::CancelAttemptRequest {
+            attempt_id: attempt_id(run, at).to_string(),
+            reason: stop.map(|stop| stop.text.clone()).unwrap_or_default(),
+        };
+        let call = async {
+            Ok(self
+                .context
+                .federation
+                .cancel(self.other(), &run.to_string(), ask)
+                .await)
+        };
+        match self.limited(call).await? {
+            Ok(_) => follow::to_the_end(self, at).await,
+            Err(error) if error.kind == oc_kernel::Kind::NotFound => {
+                // It never began. Without its hold it cannot begin later either.
+                let reservation = attempt.and_then(|attempt| attempt.hold.reservation());
+                self.release_capacity(at, reservation).await?;
+                let text = "it was stopped before it began".to_owned();
+                let end = End::Cancelled(self.cause(code::CANCELLED, text));
+                Ok(vec![Told::Event(Event::Ended { at, end })])
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn release_capacity(
+        &self,
+        at: AttemptRef,
+        reservation: Option<&str>,
+    ) -> Result<Vec<Told>, CallFailure> {
+        let run = self.run();
+        let ask = fed::ReleaseCapacityRequest {
+            reservation_id: reservation.unwrap_or_default().to_owned(),
+            attempt_id: attempt_id(run, at).to_string(),
+        };
+        let call = async {
+            let (federation, run) = (&self.context.federation, run.to_string());
+            Ok(federation.release_capacity(self.other(), &run, ask).await?)
+        };
+        let released = vec![Told::Event(Event::CapacityReleased { at })];
+        match within(RELEASE_LIMIT, call).await {
+            Err(failure) if !failure.lasting => Err(failure),
+            // Who may not ask any more, because the grant has ended, has nothing there any more.
+            Ok(()) | Err(_) => Ok(released),
+        }
+    }
+
+    /// Signs what the attempts that count have left.
+    async fn publish(&self) -> Result<Vec<Told>, CallFailure> {
+        let document = &self.document;
+        let outputs = document.outputs()?;
+        let known = document.known_files();
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in outputs.as_object().into_iter().flatten() {
+            for location in crate::files::locations(value) {
+                names
+                    .entry(location.to_owned())
+                    .or_insert_with(|| name.clone());
+            }
+        }
+        let network = self.network().await?;
+        let now = self.context.clock.now_ms();
+        let mut manifests = Vec::new();
+        for (index, fragment) in document.run.fragments().iter().enumerate() {
+            let Some((attempt, result)) = fragment
+                .counting()
+                .and_then(|it| Some((it, it.result.as_ref()?)))
+            else {
+                continue;
+            };
+            let at = AttemptRef {
+                fragment: u32::try_from(index).unwrap_or(u32::MAX),
+                attempt: attempt.number,
+            };
+            let artefacts = result.objects.iter().map(|object| {
+                let location = crate::files::location(object);
+                let inner = object.key.file_name().to_owned();
+                Artefact {
+                    name: names.get(&location).cloned().unwrap_or(inner),
+                    owner: object.owner,
+                    object: object.key.clone(),
+                    bytes: object.length,
+                    sha256: Digest::from_bytes(*object.sha256.as_bytes()),
+                    media_type: object.media_type.clone(),
+                }
+            });
+            let manifest = Manifest {
+                network: network.clone(),
+                run: self.run(),
+                fragment: fragment_id(self.run(), at.fragment),
+                attempt: attempt_id(self.run(), at),
+                outputs: artefacts.collect(),
+                not_before: now,
+                not_after: now + MANIFEST_MS,
+            };
+            let sealed = seal(&self.context.door, manifest).await?;
+            manifests.push(String::from_utf8_lossy(sealed.bytes()).into_owned());
+        }
+        if crate::files::locations(&outputs)
+            .iter()
+            .any(|location| !known.contains_key(*location))
+        {
+            return Err(CallFailure::defect(
+                "an output names a file that no attempt has left",
+            ));
+        }
+        Ok(vec![Told::Published(Published { outputs, manifests })])
+    }
+
+    /// The network of the run's grants; a name that is none where all of it is ours.
+    async fn network(&self) -> Result<oc_kernel::Name, CallFailure> {
+        let places = self
+            .document
+            .run
+            .fragments()
+            .iter()
+            .map(|fragment| fragment.place());
+        let mut grants = places
+            .filter_map(|place| place.grant)
+            .map(|grant| grant.to_string());
+        let used = grants
+            .next()
+            .or_else(|| self.document.spec.grants.values().next().cloned());
+        let known = match &used {
+            Some(_) => self.context.grants.all().await?,
+            None => Vec::new(),
+        };
+        let grant = known
+            .iter()
+            .find(|grant| Some(&grant.grant_id) == used.as_ref());
+        let network = grant.map_or("own", |grant| grant.network_id.as_str());
+        network.parse().map_err(CallFailure::defect)
+    }
+
+    async fn settle(&self, grant: oc_kernel::GrantId) -> Result<Vec<Told>, CallFailure> {
+        let settled = self.context.books.settle(&grant.to_string()).await?;
+        let dispute = settled.disputes.first().map(|dispute| dispute.text.clone());
+        if dispute.is_none() && !settled.countersigned {
+            let text = "records of this run are still on their way".to_owned();
+            return Err(CallFailure {
+                code: code::UNREACHABLE,
+                text,
+                lasting: false,
+            });
+        }
+        Ok(vec![Told::Event(Event::Settled { grant, dispute })])
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, CallFailure>>,
+) -> Result<T, CallFailure> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        Err(CallFailure {
+            code: code::UNREACHABLE,
+            text: format!("no answer within {} s", limit.as_secs()),
+            lasting: false,
+        })
+    })
+}
+
+fn moment(ms: u64) -> Timestamp {
+    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,521 @@
+//! From a request to a plan: listings, counts, grants and free capacity are asked for, nothing is held.
+
+mod sites;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use oc_cwl::Document;
+use oc_door::Identity;
+use oc_kernel::{GrantId, Money, Name, OrgId};
+use oc_proto::catalog::v1::{Listing, ListingKind};
+use oc_proto::compute::v1::Grant;
+use oc_proto::federation::v1::{CountRequest, GrantState};
+use oc_proto::pipeline::v1 as pb;
+use oc_service::CallError;
+use oc_service::access::Principal;
+use oc_workflow::Steps;
+use oc_workflow::data::{DatasetQuery, Destination, Input, ListingRef, ObjectRef};
+use oc_workflow::plan::{Access, InputData, Plan, Price, Question, Storage, plan};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::documents::{KnownFile, Spec, SpecInput};
+use crate::error::RunError;
+use crate::{files, request};
+
+/// The prefix of outputs where none is named.
+const PREFIX: &str = "runs";
+
+/// A request with its plan.
+pub(crate) struct Planned {
+    pub(crate) spec: Spec,
+    pub(crate) plan: Plan,
+    pub(crate) counted: Vec<pb::CountedInput>,
+    /// By input the holder of data that must be reserved, and its name.
+    pub(crate) needs: Vec<(String, OrgId, String)>,
+}
+
+/// What planning knows of the world.
+pub(super) struct World {
+    pub(super) me: Identity,
+    pub(super) grants: Vec<Grant>,
+}
+
+impl World {
+    /// How we may use a listing of somebody.
+    pub(super) fn access(&self, of: &ListingRef, now: jiff::Timestamp) -> Access {
+        if of.owner == self.me.org {
+            return Access::Own;
+        }
+        let owner = of.owner.to_string();
+        let covers = |grant: &&Grant| {
+            !grant.given
+                && grant.provider == owner
+                && grant.listing_ids.iter().any(|id| id == of.listing.as_str())
+        };
+        let covering: Vec<&Grant> = self.grants.iter().filter(covers).collect();
+        let active = covering.iter().filter(|g| g.state() == GrantState::Active);
+        let best = active.max_by_key(|grant| grant.not_after_ms);
+        match best.or(covering.first()) {
+            Some(grant) => access_of(grant, now),
+            None => Access::Missing,
+        }
+    }
+}
+
+fn access_of(grant: &Grant, now: jiff::Timestamp) -> Access {
+    let moment = |ms: u64| {
+        let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX)
+    };
+    let cause = grant.cause.clone().unwrap_or_default();
+    let at = moment(cause.at_ms);
+    match (grant.state(), grant.grant_id.parse()) {
+        (GrantState::Active, Ok(grant_id)) => Access::Granted {
+            grant: grant_id,
+            ends: moment(grant.not_after_ms),
+        },
+        (GrantState::Pending | GrantState::Offered, _) => Access::Requested {
+            since: if cause.at_ms == 0 { now } else { at },
+        },
+        (GrantState::Denied, _) => Access::Denied { reason: cause.text },
+        (GrantState::Revoked, _) => Access::Revoked { at },
+        (GrantState::Ended | GrantState::Expired, _) => Access::Expired {
+            ended: moment(grant.not_after_ms).min(now),
+        },
+        _ => Access::Missing,
+    }
+}
+
+/// Plans a request for a caller.
+pub(crate) async fn plan_run(
+    context: &Context,
+    caller: &Principal,
+    run: &str,
+    asked: pb::RunRequest,
+) -> Result<Planned, RunError> {
+    let now = context.clock.now();
+    let (text, listed_name) = workflow_text(context, &asked).await?;
+    let document = request::document(&text, context.settings.document_bytes)?;
+    let placement = request::placement(&asked);
+    let inputs = request::inputs(&document, asked.inputs)?;
+    let me = context.door.identity().await?.clone();
+    let grants = context.grants.all().await;
+    let grants = grants.map_err(RunError::call("our grants cannot be read"))?;
+    let world = World { me, grants };
+    let storage = storage(context, &world, asked.output.unwrap_or_default(), now).await?;
+
+    let mut spec = Spec {
+        name: first_of([&asked.name, &listed_name, &document.process().id]),
+        user: user_of(caller).0,
+        user_name: user_of(caller).1,
+        document: document.to_json(),
+        inputs: resolve(context, caller, &world, &document, inputs).await?,
+        output: storage.0,
+        grants: BTreeMap::new(),
+    };
+    let values = spec
+        .inputs
+        .iter()
+        .map(|(name, input)| (name.clone(), input.value.clone()));
+    request::check_types(&document, &values.collect())?;
+
+    let counted = count(context, &world, run, &spec, now).await?;
+    let data = data_of(&world, &spec, &counted, now);
+    let lengths = lengths(&spec, &counted);
+    let steps = Steps::of(document.process(), &lengths);
+    let sites = sites::look(context, &world, run, now).await?;
+    let question = Question {
+        steps: &steps,
+        data: &data,
+        storage: &storage.1,
+        sites: &sites,
+        placement: &placement,
+    };
+    let plan = plan(&question, now)?;
+    remember_grants(&mut spec, &data, &storage.1);
+    let needs = counted.iter().map(|one| {
+        (
+            one.message.input.clone(),
+            one.of.owner,
+            one.owner_name.clone(),
+        )
+    });
+    Ok(Planned {
+        needs: needs.collect(),
+        counted: counted.into_iter().map(|one| one.message).collect(),
+        spec,
+        plan,
+    })
+}
+
+fn first_of(names: [&String; 3]) -> String {
+    let named = names.into_iter().find(|name| !name.is_empty());
+    let name = named.map_or("workflow", String::as_str);
+    name.chars().take(120).collect()
+}
+
+/// The id and the name of who asks.
+pub(crate) fn user_of(caller: &Principal) -> (String, String) {
+    match caller {
+        Principal::User(user) => (user.id.clone(), user.name.clone()),
+        Principal::Service(name) => (format!("service:{name}"), name.clone()),
+        Principal::Anonymous | Principal::Partner(_) => Default::default(),
+    }
+}
+
+/// The document, and the name of its listing where it has one.
+async fn workflow_text(
+    context: &Context,
+    asked: &pb::RunRequest,
+) -> Result<(String, String), RunError> {
+    let Some(listed) = &asked.workflow else {
+        return match asked.cwl.trim().is_empty() {
+            true => Err(RunError::malformed(
+                "cwl",
+                "give a document or a listing to run",
+            )),
+            false => Ok((asked.cwl.clone(), String::new())),
+        };
+    };
+    let found = context
+        .catalogue
+        .listing(&listed.owner, &listed.listing_id)
+        .await;
+    let found = found.map_err(RunError::call(format!("listing `{}`", listed.listing_id)))?;
+    let body: Value = serde_json::from_str(&found.body_json).unwrap_or_default();
+    match body.get("cwl").and_then(Value::as_str) {
+        Some(cwl) => Ok((cwl.to_owned(), found.name)),
+        None => Err(RunError::invalid(
+            "workflow",
+            format!("listing `{}` holds no CWL document", listed.listing_id),
+        )),
+    }
+}
+
+async fn storage(
+    context: &Context,
+    world: &World,
+    asked: pb::OutputPlace,
+    now: jiff::Timestamp,
+) -> Result<(Destination, Storage), RunError> {
+    let named = asked
+        .storage
+        .filter(|storage| !storage.listing_id.is_empty());
+    let (storage, name) = match named {
+        Some(storage) => {
+            let storage = request::listing(Some(&storage), "output.storage")?;
+            let owner = storage.owner.to_string();
+            let found = context
+                .catalogue
+                .listing(&owner, storage.listing.as_str())
+                .await;
+            let what = format!("storage `{}`", storage.listing);
+            (storage, found.map_err(RunError::call(what))?.owner_name)
+        }
+        None => (own_storage(context, world).await?, world.me.name.clone()),
+    };
+    let prefix = match asked.prefix.trim_matches('/') {
+        "" => PREFIX,
+        prefix => prefix,
+    };
+    let prefix = prefix
+        .parse()
+        .map_err(|error| RunError::malformed("output.prefix", error))?;
+    let place = Storage {
+        org: storage.owner,
+        name: first_of([&name, &storage.owner.short(), &String::new()]),
+        listing: storage.listing.clone(),
+        access: world.access(&storage, now),
+    };
+    Ok((Destination { storage, prefix }, place))
+}
+
+/// Our first storage offer.
+pub(crate) async fn own_storage(context: &Context, world: &World) -> Result<ListingRef, RunError> {
+    let all = context.catalogue.all(ListingKind::Storage).await;
+    let all = all.map_err(RunError::call("storage offers cannot be read"))?;
+    let mut own: Vec<Name> = all
+        .iter()
+        .filter(|listing| listing.own)
+        .filter_map(|listing| listing.listing_id.parse().ok())
+        .collect();
+    own.sort_unstable();
+    let listing = own.into_iter().next().ok_or_else(|| {
+        let how =
+            "we offer no storage: name a partner's, or make one with `opencloud offer create`";
+        RunError::invalid("output.storage", how)
+    })?;
+    Ok(ListingRef {
+        owner: world.me.org,
+        listing,
+    })
+}
+
+/// Looks up what inputs name, as far as nobody else must be asked.
+async fn resolve(
+    context: &Context,
+    caller: &Principal,
+    world: &World,
+    document: &Document,
+    inputs: BTreeMap<String, Input>,
+) -> Result<BTreeMap<String, SpecInput>, RunError> {
+    let mut resolved = BTreeMap::new();
+    for (name, input) in inputs {
+        let type_ = document.process().input(&name).map(|input| &input.type_);
+        let list = type_.is_some_and(request::takes_a_list);
+        let (value, known) = match &input {
+            Input::Value(value) => (Some(value.clone()), Vec::new()),
+            Input::Dataset { .. } => (None, Vec::new()),
+            Input::File(object) => {
+                let file = own_file(context, world, object).await?;
+                let value = files::file(object);
+                let value = if list {
+                    Value::Array(vec![value])
+                } else {
+                    value
+                };
+                (Some(value), vec![file])
+            }
+            Input::RunOutput { run, output } => {
+                let earlier = context.shelf.runs.get(&run.to_string()).await?;
+                let earlier =
+                    earlier.filter(|seen| crate::orchestrator::may_see(caller, &seen.value));
+                let earlier = earlier
+                    .ok_or_else(|| RunError::NoRun(run.to_string()))?
+                    .value;
+                let (value, files) = earlier.output(output).ok_or_else(|| {
+                    let field = format!("inputs.{name}");
+                    RunError::invalid(field, format!("run {run} has no output `{output}`"))
+                })?;
+                (Some(value), files)
+            }
+        };
+        let spec = SpecInput {
+            input,
+            value,
+            files: known,
+            list,
+        };
+        resolved.insert(name, spec);
+    }
+    Ok(resolved)
+}
+
+async fn own_file(
+    context: &Context,
+    world: &World,
+    object: &ObjectRef,
+) -> Result<KnownFile, RunError> {
+    if object.owner != world.me.org {
+        let text = "only files in storage of our own can be named: copy it there first";
+        return Err(RunError::invalid("inputs", text));
+    }
+    let storage = own_storage(context, world).await?;
+    Ok(KnownFile {
+        object: object.clone(),
+        listing: Some(storage.listing),
+        reservation: None,
+    })
+}
+
+/// A dataset that was counted.
+struct Counted {
+    message: pb::CountedInput,
+    of: ListingRef,
+    owner_name: String,
+    price: Price,
+    assets: usize,
+    list: bool,
+}
+
+async fn count(
+    context: &Context,
+    world: &World,
+    run: &str,
+    spec: &Spec,
+    now: jiff::Timestamp,
+) -> Result<Vec<Counted>, RunError> {
+    let datasets = spec
+        .inputs
+        .iter()
+        .filter_map(|(name, one)| match &one.input {
+            Input::Dataset { dataset, query } => Some((name, one.list, dataset, query)),
+            _ => None,
+        });
+    let counts = datasets.map(async |(input, list, dataset, query)| {
+        count_one(context, world, run, input, list, dataset, query, now).await
+    });
+    try_join_all(counts).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "they are one question")]
+async fn count_one(
+    context: &Context,
+    world: &World,
+    run: &str,
+    input: &str,
+    list: bool,
+    dataset: &ListingRef,
+    query: &DatasetQuery,
+    now: jiff::Timestamp,
+) -> Result<Counted, RunError> {
+    let owner = dataset.owner.to_string();
+    let found = context
+        .catalogue
+        .listing(&owner, dataset.listing.as_str())
+        .await;
+    let what = format!("input `{input}`: dataset `{}`", dataset.listing);
+    let found = found.map_err(RunError::call(what.clone()))?;
+    let access = world.access(dataset, now);
+    let who = first_of([&found.owner_name, &dataset.owner.short(), &String::new()]);
+    if let Some(reason) = access.refusal(&format!("dataset `{}`", dataset.listing), &who, now) {
+        let input = input.to_owned();
+        return Err(oc_workflow::plan::PlanError::Data { input, reason }.into());
+    }
+    let ask = CountRequest {
+        listing_id: dataset.listing.to_string(),
+        query: Some(request::query_message(query)),
+        grant_id: grant_text(&access),
+    };
+    let limit = Duration::from_secs(context.settings.planning_seconds);
+    let counted = context.federation.count(dataset.owner, run, ask);
+    let counted = tokio::time::timeout(limit, counted).await;
+    let counted = counted.unwrap_or_else(|_| Err(late(&who)));
+    let counted = counted.map_err(RunError::call(what))?;
+    if counted.count == 0 {
+        let nearest = match counted.nearest_item_id.as_str() {
+            "" => "the dataset is empty".to_owned(),
+            id => match jiff::Timestamp::from_millisecond(counted.nearest_ms) {
+                Ok(at) => format!("the nearest is `{id}` of {at:.0}"),
+                Err(_) => format!("the nearest is `{id}`"),
+            },
+        };
+        return Err(RunError::NoImages {
+            input: input.to_owned(),
+            dataset: dataset.listing.to_string(),
+            nearest,
+        });
+    }
+    let counted = Counted {
+        message: pb::CountedInput {
+            input: input.to_owned(),
+            dataset: Some(pb::ListingRef {
+                owner,
+                listing_id: dataset.listing.to_string(),
+            }),
+            count: counted.count,
+            bytes: counted.bytes,
+            ..pb::CountedInput::default()
+        },
+        of: dataset.clone(),
+        owner_name: who,
+        price: price_of(&found),
+        assets: query.assets.len(),
+        list,
+    };
+    if !list && (counted.message.count, counted.assets) != (1, 1) {
+        let count = counted.message.count;
+        return Err(RunError::invalid(
+            format!("inputs.{input}"),
+            format!("it takes one file and {count} images match: name one asset and limit 1"),
+        ));
+    }
+    Ok(counted)
+}
+
+pub(super) fn late(who: &str) -> CallError {
+    CallError {
+        kind: oc_kernel::Kind::Timeout,
+        message: format!("{who} did not answer in time"),
+        advice: None,
+    }
+}
+
+pub(super) fn price_of(listing: &Listing) -> Price {
+    let price = listing.price.clone().unwrap_or_default();
+    Price {
+        currency: price.currency,
+        core_hour: Money(price.core_hour_micros),
+        egress_gib: Money(price.egress_gib_micros),
+    }
+}
+
+pub(super) fn grant_text(access: &Access) -> String {
+    let id = |grant: GrantId| grant.to_string();
+    access.grant().map(id).unwrap_or_default()
+}
+
+/// Inputs that are data, for the planner.
+fn data_of(
+    world: &World,
+    spec: &Spec,
+    counted: &[Counted],
+    now: jiff::Timestamp,
+) -> BTreeMap<String, InputData> {
+    let datasets = counted.iter().map(|one| {
+        let data = InputData {
+            org: one.of.owner,
+            name: one.owner_name.clone(),
+            what: format!("dataset `{}`", one.of.listing),
+            bytes: one.message.bytes,
+            price: one.price.clone(),
+            access: world.access(&one.of, now),
+        };
+        (one.message.input.clone(), data)
+    });
+    let files = spec.inputs.iter().filter_map(|(name, input)| {
+        let first = input.files.first()?;
+        let bytes = input.files.iter().map(|file| file.object.length);
+        let data = InputData {
+            org: first.object.owner,
+            name: world.me.name.clone(),
+            what: "stored files".to_owned(),
+            bytes: bytes.fold(0, u64::saturating_add),
+            price: Price::default(),
+            access: Access::Own,
+        };
+        Some((name.clone(), data))
+    });
+    datasets.chain(files).collect()
+}
+
+/// Lengths of the inputs that are lists.
+fn lengths(spec: &Spec, counted: &[Counted]) -> BTreeMap<String, u32> {
+    let small = |length: u64| u32::try_from(length).unwrap_or(u32::MAX);
+    let values = spec
+        .inputs
+        .iter()
+        .filter_map(|(name, input)| match &input.value {
+            Some(Value::Array(items)) => Some((name.clone(), small(items.len() as u64))),
+            _ => None,
+        });
+    let datasets = counted.iter().filter(|one| one.list).map(|one| {
+        let files = one.message.count.saturating_mul(one.assets.max(1) as u64);
+        (one.message.input.clone(), small(files))
+    });
+    values.chain(datasets).collect()
+}
+
+fn remember_grants(spec: &mut Spec, data: &BTreeMap<String, InputData>, storage: &Storage) {
+    let mut grants = BTreeMap::new();
+    for (name, input) in &spec.inputs {
+        if let (Input::Dataset { dataset, .. }, Some(data)) = (&input.input, data.get(name)) {
+            if let Some(grant) = data.access.grant() {
+                grants.insert(
+                    format!("{}/{}", dataset.owner, dataset.listing),
+                    grant.to_string(),
+                );
+            }
+        }
+    }
+    if let Some(grant) = storage.access.grant() {
+        grants.insert(
+            format!("{}/{}", storage.org, storage.listing),
+            grant.to_string(),
+        );
+    }
+    spec.grants = grants;
+}

@@ -1,0 +1,12 @@
+//! What the orchestrator needs of others: small traits of its own, each with one adapter over the generated
+//! clients.
+
+mod books;
+mod catalogue;
+mod federation;
+mod grants;
+
+pub(crate) use books::{Books, RemoteBooks};
+pub(crate) use catalogue::{Catalogue, RemoteCatalogue};
+pub(crate) use federation::{BehindTheDoor, Federation};
+pub(crate) use grants::{Grants, RemoteGrants};
