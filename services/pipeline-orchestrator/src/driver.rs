@@ -13,7 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 use oc_kernel::RunId;
 use oc_proto::pipeline::v1::WatchRunResponse;
 use oc_store::{OutboxEvent, Query, StoreError, Versioned};
-use oc_workflow::run::{Action, Applied, Event, Outcome, Run, attempt_id, fragment_id};
+use oc_workflow::run::{
+    Action, Applied, Attempt, AttemptRef, Event, Outcome, Run, attempt_id, fragment_id,
+};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
@@ -361,15 +363,18 @@ fn observations(before: &Run, after: &Run, now: Timestamp) -> Vec<OutboxEvent> {
     for (index, fragment) in after.fragments().iter().enumerate() {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         for attempt in &fragment.attempts {
-            let at = oc_workflow::run::AttemptRef {
+            let at = AttemptRef {
                 fragment: index,
                 attempt: attempt.number,
             };
             let known = before.attempt(at);
-            let submitted = attempt.submitted_at.is_some();
-            let newly_submitted = submitted && known.is_none_or(|old| old.submitted_at.is_none());
-            let newly_ended =
-                attempt.outcome.is_some() && known.is_none_or(|old| old.outcome.is_none());
+            // Told before it is submitted: the site may be quicker with its record than with its answer.
+            let held = |attempt: &Attempt| {
+                attempt.hold.reservation().is_some() || attempt.submitted_at.is_some()
+            };
+            let newly_held = held(attempt) && !known.is_some_and(held);
+            let over = |attempt: &Attempt| attempt.outcome.is_some();
+            let newly_over = over(attempt) && !known.is_some_and(over);
             let cores = after.plan().fragments[index as usize].resources.cores;
             let grant = attempt.place.grant.map(|grant| grant.to_string());
             let observation = |state: &str, outcome: &str| {
@@ -386,10 +391,10 @@ fn observations(before: &Run, after: &Run, now: Timestamp) -> Vec<OutboxEvent> {
                 });
                 OutboxEvent::new("oc.pipeline.attempt.v1", subject, data)
             };
-            if newly_submitted {
+            if newly_held {
                 events.push(observation("submitted", ""));
             }
-            if newly_ended && submitted {
+            if newly_over && held(attempt) {
                 let outcome = match attempt.outcome {
                     Some(Outcome::Succeeded) => "succeeded",
                     Some(Outcome::Failed) => "failed",

@@ -502,13 +502,10 @@ fn lengths(spec: &Spec, counted: &[Counted]) -> BTreeMap<String, u32> {
 fn remember_grants(spec: &mut Spec, data: &BTreeMap<String, InputData>, storage: &Storage) {
     let mut grants = BTreeMap::new();
     for (name, input) in &spec.inputs {
-        if let (Input::Dataset { dataset, .. }, Some(data)) = (&input.input, data.get(name)) {
-            if let Some(grant) = data.access.grant() {
-                grants.insert(
-                    format!("{}/{}", dataset.owner, dataset.listing),
-                    grant.to_string(),
-                );
-            }
+        let granted = data.get(name).and_then(|data| data.access.grant());
+        if let (Input::Dataset { dataset, .. }, Some(grant)) = (&input.input, granted) {
+            let listing = format!("{}/{}", dataset.owner, dataset.listing);
+            grants.insert(listing, grant.to_string());
         }
     }
     if let Some(grant) = storage.access.grant() {

@@ -174,7 +174,11 @@ impl Chains {
         };
         let main = match attempt.site == me {
             true => Vec::new(),
-            false => attempt.chain(context, me, root.as_ref(), &network).await?,
+            false => {
+                attempt
+                    .chain(context, attempt.site, root.as_ref(), &network)
+                    .await?
+            }
         };
         let mut others = BTreeMap::new();
         for owner in attempt.owners() {

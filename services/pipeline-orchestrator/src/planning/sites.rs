@@ -151,7 +151,7 @@ fn bound(site: &mut Site, world: &World) {
     let Some(grant) = grant else {
         return;
     };
-    let limits = grant.limits.clone().unwrap_or_default();
+    let limits = grant.limits.unwrap_or_default();
     site.limit = site.limit.min(Resources {
         cores: limits.cores,
         memory_bytes: limits.memory_bytes,
