@@ -53,8 +53,14 @@ impl Life {
         self.heard_ms.load(Ordering::Relaxed)
     }
 
-    fn is_reachable(&self) -> bool {
-        self.reachable.load(Ordering::Relaxed)
+    /// Not heard of for its time to live, or not to be reached.
+    pub(crate) fn is_stale(&self, ttl_ms: u64, now_ms: u64) -> bool {
+        !self.reachable.load(Ordering::Relaxed) || now_ms > self.heard_ms() + ttl_ms
+    }
+
+    /// Not heard of for so long that it is dropped.
+    pub(crate) fn is_gone(&self, ttl_ms: u64, now_ms: u64) -> bool {
+        now_ms > self.heard_ms() + DROP_AFTER * ttl_ms
     }
 }
 
@@ -78,19 +84,19 @@ pub(crate) struct Entry {
 impl Entry {
     /// Not renewed in time, or its owner cannot be reached.
     pub(crate) fn is_stale(&self, now_ms: u64) -> bool {
-        !self.life.is_reachable() || now_ms > self.life.heard_ms() + self.ttl_ms()
+        self.life.is_stale(self.ttl_ms(), now_ms)
     }
 
     /// So long without news that it is dropped.
     pub(crate) fn is_gone(&self, now_ms: u64) -> bool {
-        now_ms > self.life.heard_ms() + DROP_AFTER * self.ttl_ms()
+        self.life.is_gone(self.ttl_ms(), now_ms)
     }
 
     pub(crate) fn area(&self) -> Option<Area> {
         self.offer.bbox.and_then(|bounds| Area::new(bounds).ok())
     }
 
-    fn ttl_ms(&self) -> u64 {
+    pub(crate) fn ttl_ms(&self) -> u64 {
         u64::from(self.offer.ttl) * 1000
     }
 }

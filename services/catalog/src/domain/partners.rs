@@ -201,8 +201,7 @@ impl Partners {
         let now_ms = self.clock.now_ms();
         for (org, owner) in &mut *state {
             let gone = owner.listings.iter().filter(|(_, held)| {
-                now_ms > held.not_after_ms
-                    || now_ms > owner.life.heard_ms() + 3 * u64::from(held.ttl) * 1000
+                now_ms > held.not_after_ms || owner.life.is_gone(u64::from(held.ttl) * 1000, now_ms)
             });
             let gone: Vec<Name> = gone.map(|(id, _)| id.clone()).collect();
             if gone.is_empty() {

@@ -1,4 +1,4 @@
-use oc_kernel::{OrgId, PageRequest};
+use oc_kernel::{OrgId, PageRequest, PageToken};
 use oc_trust::{Interval, ListingKind, Version};
 use proptest::prelude::*;
 
@@ -183,6 +183,21 @@ fn filters_narrow_and_counts_follow() {
     assert_eq!(all.counts["kind=compute"], 1);
     assert_eq!(all.counts["platform=sentinel-2a"], 2);
     assert_eq!(all.counts[&format!("owner={}", org(2))], 2);
+}
+
+#[test]
+fn an_owner_cannot_pass_for_another_by_a_facet() {
+    let mut posing = entry(1, "posing");
+    let facets = [("owner".to_owned(), vec![org(2).to_string()])];
+    posing.offer.facets.extend(facets);
+    let index = index([posing, entry(2, "real")]);
+    let query = Query {
+        owner: Some(org(2).to_string()),
+        ..Query::default()
+    };
+    let found = index.search(&query, 0).unwrap();
+    assert_eq!(names(&found), ["real"]);
+    assert_eq!(found.counts[&format!("owner={}", org(2))], 1);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) struct OwnListing {
 impl OwnListing {
     /// So long without being renewed that it is taken back.
     pub(super) fn is_abandoned(&self, life: &Life, now_ms: u64) -> bool {
-        now_ms > life.heard_ms() + 3 * u64::from(self.offer.ttl) * 1000
+        life.is_gone(u64::from(self.offer.ttl) * 1000, now_ms)
     }
 }
 
