@@ -39,6 +39,14 @@ pub(crate) fn run(tools: &Tools) -> anyhow::Result<ExitCode> {
         )
     });
     totals.step("build", crate::process::build_programs);
+    totals.step("conformance", || {
+        let code = crate::conformance::run(&[])?;
+        anyhow::ensure!(
+            code == ExitCode::SUCCESS,
+            "the suite did not pass, see above"
+        );
+        Ok(())
+    });
     totals.tests(tools)?;
     println!();
     for failed in &totals.failures {

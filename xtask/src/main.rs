@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod conformance;
 mod gate;
 mod process;
 mod setup;
@@ -41,6 +42,12 @@ enum Task {
     Build,
     /// Everything that has to pass
     Test,
+    /// Run the CWL conformance suite, where it lies beside the repository
+    Conformance {
+        /// Options of the suite
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Check manifests, who depends on whom, names and sizes of files
     CheckWorkspace,
 }
@@ -75,6 +82,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             setup::for_running()?;
             let tools = setup::for_testing()?;
             gate::run(&tools)
+        }
+        Task::Conformance { options } => {
+            process::build_programs()?;
+            conformance::run(&options)
         }
         Task::CheckWorkspace => {
             workspace::check()?;

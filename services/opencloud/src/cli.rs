@@ -1,0 +1,268 @@
+//! The command line for people and scripts: arguments, and which command does what.
+//!
+//! Commands speak to a node through `oc-client` only; they know nothing of how a node is built.
+
+mod ask;
+mod catalog;
+mod context;
+pub(crate) mod cwl;
+pub(crate) mod dataset;
+mod doctor;
+mod favorite;
+mod find;
+mod grant;
+mod network;
+mod offer;
+mod output;
+mod peers;
+mod run;
+mod run_input;
+mod runs;
+mod service;
+mod size;
+mod usage;
+mod user;
+mod when;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use oc_client::ClientError;
+use oc_kernel::Classify as _;
+
+pub(crate) use context::{Context, data_folder};
+
+/// Share data, storage, compute and processing with partners, without a central operator.
+#[derive(Debug, Parser)]
+#[command(
+    name = "opencloud",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) node: NodeOptions,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which node a command speaks to, and how it answers.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeOptions {
+    /// Address of the node; without it, the one that runs on --data
+    #[arg(
+        long,
+        global = true,
+        env = "OPENCLOUD_NODE",
+        value_name = "URL",
+        help_heading = "Node"
+    )]
+    pub(crate) node: Option<String>,
+    /// File with the token; without it, the administrator's below --data
+    #[arg(
+        long,
+        global = true,
+        env = "OPENCLOUD_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Node"
+    )]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Folder of the node on this machine [default: ~/.local/share/opencloud]
+    #[arg(
+        long,
+        global = true,
+        env = "OPENCLOUD_DATA",
+        value_name = "DIR",
+        help_heading = "Node"
+    )]
+    pub(crate) data: Option<PathBuf>,
+    /// How answers look
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        help_heading = "Answers"
+    )]
+    pub(crate) output: Format,
+    /// Do not ask before something is lost or paid for
+    #[arg(short, long, global = true, help_heading = "Answers")]
+    pub(crate) yes: bool,
+}
+
+/// How answers look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a node: all services in one process
+    Up(crate::up::UpArguments),
+    /// Play the main job: two organisations on this machine share a workflow
+    Demo(crate::demo::DemoArguments),
+    /// Private networks: create, invite, join, leave
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
+    /// Other organisations: list, block, unblock
+    Peers(peers::PeersArguments),
+    /// Accounts of this node
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// What we and our partners offer
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
+    /// Our datasets
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
+    /// Our processing services in CWL
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
+    /// Machines and storage that we offer
+    #[command(subcommand)]
+    Offer(offer::OfferCommand),
+    /// Agreements with partners, given and received
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
+    /// Listings that you marked
+    #[command(subcommand)]
+    Favorite(favorite::FavoriteCommand),
+    /// Say where a workflow would run, why, and what it would cost
+    Plan(run::PlanArguments),
+    /// Run a workflow and watch it
+    Run(run::RunArguments),
+    /// List runs, or show one
+    Runs(runs::RunsArguments),
+    /// Log lines of a run
+    Logs(runs::LogsArguments),
+    /// Stop a run
+    Cancel(runs::RunId),
+    /// Start the failed fragments of a run again
+    Retry(runs::RunId),
+    /// What a run made; with --download, fetch it
+    Results(runs::ResultsArguments),
+    /// Why a run is where it is
+    Explain(runs::RunId),
+    /// Who used what: sums, records, exports, books
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
+    /// Check or run a CWL document on this machine, without a node
+    #[command(subcommand)]
+    Cwl(cwl::CwlCommand),
+    /// Check this machine and its node, and say what to do
+    Doctor,
+    /// Completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// The node said no, or nobody answered.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// What was typed cannot be used.
+    #[error("{0}")]
+    Input(String),
+    /// A person said no.
+    #[error("nothing was done")]
+    Declined,
+    /// Anything else.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl CommandError {
+    pub(crate) fn input(text: impl Into<String>) -> Self {
+        Self::Input(text.into())
+    }
+}
+
+pub(crate) type Outcome = Result<(), CommandError>;
+
+/// Runs a command that speaks to a node, or needs none.
+pub(crate) async fn run(arguments: Arguments) -> ExitCode {
+    let options = arguments.node.clone();
+    let outcome = match arguments.command {
+        Command::Up(up) => return crate::up::run(up, options.data).await,
+        Command::Demo(demo) => return crate::demo::run(demo).await,
+        Command::Cwl(command) => return cwl::run(command),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "opencloud", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
+        Command::Doctor => return doctor::run(&options).await,
+        command => match Context::new(&options) {
+            Ok(context) => speak(&context, command).await,
+            Err(error) => Err(error),
+        },
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn speak(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Network(command) => network::run(context, command).await,
+        Command::Peers(arguments) => peers::run(context, arguments).await,
+        Command::User(command) => user::run(context, command).await,
+        Command::Catalog(command) => catalog::run(context, command).await,
+        Command::Dataset(command) => dataset::run(context, command).await,
+        Command::Service(command) => service::run(context, command).await,
+        Command::Offer(command) => offer::run(context, command).await,
+        Command::Grant(command) => grant::run(context, command).await,
+        Command::Favorite(command) => favorite::run(context, command).await,
+        Command::Plan(arguments) => run::plan(context, arguments).await,
+        Command::Run(arguments) => run::run(context, arguments).await,
+        Command::Runs(arguments) => runs::list(context, arguments).await,
+        Command::Logs(arguments) => runs::logs(context, arguments).await,
+        Command::Cancel(arguments) => runs::cancel(context, arguments).await,
+        Command::Retry(arguments) => runs::retry(context, arguments).await,
+        Command::Results(arguments) => runs::results(context, arguments).await,
+        Command::Explain(arguments) => runs::explain(context, arguments).await,
+        Command::Usage(command) => usage::run(context, command).await,
+        Command::Up(_)
+        | Command::Demo(_)
+        | Command::Cwl(_)
+        | Command::Completions { .. }
+        | Command::Doctor => Ok(()),
+    }
+}
+
+/// Tells a person what went wrong and what to do next.
+fn report(error: &CommandError) {
+    let red = anstyle::AnsiColor::Red.on_default().bold();
+    anstream::eprintln!("{red}error{red:#}: {error}");
+    if let CommandError::Client(error) = error {
+        for place in error
+            .problem()
+            .map(|problem| problem.errors.as_slice())
+            .unwrap_or_default()
+        {
+            let position = match (place.line, place.column) {
+                (Some(line), Some(column)) => format!("{line}:{column}: "),
+                _ => String::new(),
+            };
+            anstream::eprintln!("  {position}{}", place.message);
+        }
+        if let Some(advice) = error.advice() {
+            let bold = anstyle::Style::new().bold();
+            anstream::eprintln!("{bold}what to do{bold:#}: {advice}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! `opencloud dataset`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use oc_client::Client;
+use oc_proto::data::v1::{CountItemsRequest, CreateDatasetRequest, ImportItemRequest};
+use oc_proto::types::v1::{BoundingBox, DatasetQuery, TimeRange};
+use serde_json::Value;
+
+use super::{CommandError, Context, Outcome, find, offer, service, size, when};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetCommand {
+    /// Make a dataset from a STAC collection and list it
+    Create {
+        /// File with the STAC collection
+        collection: PathBuf,
+        /// Terms of use for people
+        #[arg(long, default_value = "")]
+        terms: String,
+        #[command(flatten)]
+        price: offer::PriceArguments,
+        /// Only this organisation may see it; may be repeated [default: every member of our networks]
+        #[arg(long = "for", value_name = "ORGANISATION")]
+        visible_to: Vec<String>,
+    },
+    /// Add STAC items with the files that their assets name
+    Import {
+        /// Dataset
+        dataset: String,
+        /// STAC items; the hrefs of their assets are relative to them
+        #[arg(required = true)]
+        items: Vec<PathBuf>,
+    },
+    /// Our datasets
+    List,
+    /// How many images match, and the nearest one when none does
+    Count {
+        /// Dataset
+        dataset: String,
+        #[command(flatten)]
+        query: QueryArguments,
+    },
+    /// Images that runs hold now
+    Reservations,
+    /// Take a dataset back and delete its images
+    Remove {
+        /// Dataset
+        dataset: String,
+    },
+}
+
+/// Which images.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArguments {
+    /// Images that touch this box, WEST,SOUTH,EAST,NORTH in degrees
+    #[arg(long, allow_hyphen_values = true, value_name = "W,S,E,N")]
+    bbox: Option<String>,
+    /// Images from this day on
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// Images up to this day
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+}
+
+impl QueryArguments {
+    pub(crate) fn message(&self) -> Result<DatasetQuery, CommandError> {
+        let time = |text: &Option<String>, end| -> Result<i64, CommandError> {
+            let Some(text) = text else { return Ok(0) };
+            let at = when::parse(text, end).map_err(CommandError::Input)?;
+            Ok(at.as_millisecond())
+        };
+        let span = TimeRange {
+            start_ms: time(&self.from, false)?,
+            end_ms: time(&self.to, true)?,
+        };
+        Ok(DatasetQuery {
+            area: self.bbox.as_deref().map(bounding_box).transpose()?,
+            time: (span != TimeRange::default()).then_some(span),
+            ..DatasetQuery::default()
+        })
+    }
+}
+
+fn bounding_box(text: &str) -> Result<BoundingBox, CommandError> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok(&[west, south, east, north]) => Ok(BoundingBox {
+            west,
+            south,
+            east,
+            north,
+        }),
+        _ => Err(CommandError::input(format!(
+            "`{text}` is no box: write WEST,SOUTH,EAST,NORTH in degrees, for example 1.2,43.5,1.6,43.7"
+        ))),
+    }
+}
+
+pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
+    let data = context.client.data();
+    match command {
+        DatasetCommand::Create {
+            collection,
+            terms,
+            price,
+            visible_to,
+        } => {
+            let request = CreateDatasetRequest {
+                collection_json: service::read(&collection)?,
+                price: Some(price.message()),
+                terms,
+                visible_to: offer::organisations(context, &visible_to).await?,
+            };
+            let dataset = data.create_dataset(&request).await?;
+            context.output.show(&dataset, |dataset| {
+                anstream::println!("made {} as {}", dataset.name, dataset.listing_id);
+            })
+        }
+        DatasetCommand::Import { dataset, items } => {
+            for item in &items {
+                let id = import(&context.client, &dataset, item).await?;
+                context.output.say(&format!("imported {id}"));
+            }
+            Ok(())
+        }
+        DatasetCommand::List => {
+            let datasets = data.datasets().await?;
+            context.output.list(
+                &datasets,
+                "no datasets: make one with `opencloud dataset create`",
+                ["NAME", "TITLE", "IMAGES", "SIZE", "LISTING", "LISTED"],
+                |dataset| {
+                    [
+                        dataset.name.clone(),
+                        dataset.title.clone(),
+                        dataset.items.to_string(),
+                        size::show(dataset.bytes),
+                        dataset.listing_id.clone(),
+                        if dataset.listed { "yes" } else { "not yet" }.to_owned(),
+                    ]
+                },
+            )
+        }
+        DatasetCommand::Count { dataset, query } => {
+            let request = CountItemsRequest {
+                dataset,
+                query: Some(query.message()?),
+            };
+            let answer = data.count(&request).await?;
+            context.output.show(&answer, |answer| {
+                anstream::println!("{} images, {}", answer.count, size::show(answer.bytes));
+                if answer.count == 0 && !answer.nearest_item_id.is_empty() {
+                    let at = u64::try_from(answer.nearest_ms)
+                        .map(when::show)
+                        .unwrap_or_default();
+                    anstream::println!("the nearest is {} of {at}", answer.nearest_item_id);
+                }
+            })
+        }
+        DatasetCommand::Reservations => {
+            let reservations = data.reservations().await?;
+            context.output.list(
+                &reservations,
+                "nothing is reserved",
+                ["RESERVATION", "DATASET", "HOLDER", "RUN", "IMAGES", "UNTIL"],
+                |held| {
+                    [
+                        held.reservation_id.clone(),
+                        held.dataset.clone(),
+                        find::short(&held.holder),
+                        held.run_id.clone(),
+                        held.items.to_string(),
+                        when::show(held.expires_at_ms),
+                    ]
+                },
+            )
+        }
+        DatasetCommand::Remove { dataset } => {
+            context.confirm(&format!("Remove {dataset} and delete its images?"))?;
+            data.delete_dataset(&dataset).await?;
+            context.output.say(&format!("removed {dataset}"));
+            Ok(())
+        }
+    }
+}
+
+/// Uploads the files that an item's assets name, then adds the item.
+pub(crate) async fn import(
+    client: &Client,
+    dataset: &str,
+    path: &Path,
+) -> Result<String, CommandError> {
+    let text = service::read(path)?;
+    let wrong = |what: &str| CommandError::input(format!("{} {what}", path.display()));
+    let mut item: Value =
+        serde_json::from_str(&text).map_err(|error| wrong(&format!("is no STAC item: {error}")))?;
+    let id = item["id"]
+        .as_str()
+        .ok_or_else(|| wrong("has no id"))?
+        .to_owned();
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let assets = item["assets"]
+        .as_object_mut()
+        .ok_or_else(|| wrong("has no assets"))?;
+    for asset in assets.values_mut() {
+        let href = asset["href"]
+            .as_str()
+            .ok_or_else(|| wrong("has an asset without href"))?;
+        if href.contains("://") {
+            continue;
+        }
+        let source = folder.join(href);
+        let name = source
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or_else(|| wrong("names no file"))?;
+        let key = format!("{id}/{name}");
+        let file = tokio::fs::File::open(&source).await.map_err(|error| {
+            CommandError::input(format!("{} cannot be read: {error}", source.display()))
+        })?;
+        client.data().upload(dataset, &key, file).await?;
+        asset["href"] = Value::String(key);
+    }
+    let request = ImportItemRequest {
+        dataset: dataset.to_owned(),
+        item_json: item.to_string(),
+    };
+    Ok(client.data().import_item(&request).await?)
+}

@@ -1,0 +1,384 @@
+//! `opencloud grant`.
+
+use clap::{Args, Subcommand};
+use oc_kernel::{Clock as _, SystemClock};
+use oc_proto::compute::v1::{
+    ApproveGrantRequest, DenyGrantRequest, EndGrantRequest, Grant, RequestGrantRequest,
+    RevokeGrantRequest, Rule,
+};
+use oc_proto::federation::v1::GrantState;
+use oc_proto::json::Word as _;
+use oc_proto::types::v1::Limits;
+
+use super::output::fields;
+use super::{CommandError, Context, Outcome, catalog, find, offer, size, when};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GrantCommand {
+    /// Ask a partner for a grant on its listings
+    Request {
+        /// The partner
+        provider: String,
+        /// A listing of the partner; may be repeated
+        #[arg(long = "listing", required = true)]
+        listings: Vec<String>,
+        #[command(flatten)]
+        limits: LimitArguments,
+        /// How long it shall live, such as 30d
+        #[arg(long = "for", value_parser = when::parse_span, default_value = "30d", value_name = "SPAN")]
+        life: u64,
+        /// For the partner's administrator
+        #[arg(long, default_value = "")]
+        message: String,
+    },
+    /// Grants given and received
+    List {
+        /// Those that are over, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// One grant
+    Show {
+        /// Id
+        grant: String,
+    },
+    /// Say yes to a request
+    Approve {
+        /// Id
+        grant: String,
+        #[command(flatten)]
+        limits: LimitArguments,
+        #[command(flatten)]
+        tools: ToolArguments,
+    },
+    /// Say no to a request
+    Deny {
+        /// Id
+        grant: String,
+        /// For the partner to read
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Take back a grant that we gave: work under it is stopped
+    Revoke {
+        /// Id
+        grant: String,
+        /// For the partner to read
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// End a grant that we received
+    End {
+        /// Id
+        grant: String,
+        /// For the partner to read
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Rules by which requests are approved without asking
+    #[command(subcommand)]
+    Rule(RuleCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RuleCommand {
+    /// Write a rule; rules are tried in the order of their names
+    Set {
+        /// Name
+        name: String,
+        /// Only for this organisation; may be repeated [default: every member of our networks]
+        #[arg(long = "consumer", value_name = "ORGANISATION")]
+        consumers: Vec<String>,
+        /// Only for this listing of ours; may be repeated [default: all]
+        #[arg(long = "listing")]
+        listings: Vec<String>,
+        #[command(flatten)]
+        limits: LimitArguments,
+        #[command(flatten)]
+        tools: ToolArguments,
+        /// Longest life of a grant
+        #[arg(long, value_parser = when::parse_span, default_value = "30d", value_name = "SPAN")]
+        life: u64,
+    },
+    /// Our rules
+    List,
+    /// Delete a rule
+    Remove {
+        /// Name
+        name: String,
+    },
+}
+
+/// Which programs may read our data under a grant.
+#[derive(Debug, Args)]
+pub(crate) struct ToolArguments {
+    /// Only this processing service may read our data, OWNER/LISTING; may be repeated [default: any]
+    #[arg(long = "tool", value_name = "OWNER/LISTING")]
+    tools: Vec<String>,
+}
+
+/// Limits of a grant.
+#[derive(Debug, Args)]
+pub(crate) struct LimitArguments {
+    /// Cores at the same time
+    #[arg(long)]
+    cores: Option<u32>,
+    /// Memory at the same time, such as 4GiB
+    #[arg(long, value_parser = size::parse)]
+    memory: Option<u64>,
+    /// Fragments at the same time
+    #[arg(long)]
+    fragments: Option<u32>,
+    /// Wall time of one fragment
+    #[arg(long, value_parser = when::parse_span)]
+    wall: Option<u64>,
+    /// Core-hours in all
+    #[arg(long)]
+    core_hours: Option<u64>,
+    /// Bytes that may leave in all, such as 50GiB
+    #[arg(long, value_parser = size::parse)]
+    egress: Option<u64>,
+    /// Bytes that may be stored, such as 50GiB
+    #[arg(long, value_parser = size::parse)]
+    storage: Option<u64>,
+}
+
+impl ToolArguments {
+    async fn references(&self, context: &Context) -> Result<Vec<String>, CommandError> {
+        let mut references = Vec::new();
+        for tool in &self.tools {
+            let (owner, listing) = find::listing_ref(context, tool).await?;
+            references.push(format!("{owner}/{listing}"));
+        }
+        Ok(references)
+    }
+}
+
+impl LimitArguments {
+    fn or_modest(&self) -> Limits {
+        Limits {
+            cores: self.cores.unwrap_or(1),
+            memory_bytes: self.memory.unwrap_or(1 << 30),
+            concurrent_fragments: self.fragments.unwrap_or(1),
+            wall_seconds: self.wall.unwrap_or(3600),
+            core_seconds: self.core_hours.unwrap_or(10).saturating_mul(3600),
+            egress_bytes: self.egress.unwrap_or(10 << 30),
+            storage_bytes: self.storage.unwrap_or(10 << 30),
+        }
+    }
+
+    /// Those given instead of those asked for; none when none is given.
+    fn instead_of(&self, asked: Limits) -> Option<Limits> {
+        let limits = Limits {
+            cores: self.cores.unwrap_or(asked.cores),
+            memory_bytes: self.memory.unwrap_or(asked.memory_bytes),
+            concurrent_fragments: self.fragments.unwrap_or(asked.concurrent_fragments),
+            wall_seconds: self.wall.unwrap_or(asked.wall_seconds),
+            core_seconds: self
+                .core_hours
+                .map_or(asked.core_seconds, |h| h.saturating_mul(3600)),
+            egress_bytes: self.egress.unwrap_or(asked.egress_bytes),
+            storage_bytes: self.storage.unwrap_or(asked.storage_bytes),
+        };
+        (limits != asked).then_some(limits)
+    }
+}
+
+pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
+    let compute = context.client.compute();
+    match command {
+        GrantCommand::Request {
+            provider,
+            listings,
+            limits,
+            life,
+            message,
+        } => {
+            let provider = find::organisation(context, &provider).await?;
+            let request = RequestGrantRequest {
+                provider,
+                listing_ids: listings,
+                limits: Some(limits.or_modest()),
+                not_after_ms: SystemClock
+                    .now_ms()
+                    .saturating_add(life.saturating_mul(1000)),
+                message,
+                operation_id: String::new(),
+            };
+            let grant = compute.request_grant(&request).await?;
+            context.output.show(&grant, show)
+        }
+        GrantCommand::List { all } => {
+            let grants = compute.grants(!all).await?;
+            context.output.list(
+                &grants,
+                "no grants: ask a partner with `opencloud grant request`",
+                ["GRANT", "WE ARE", "PARTNER", "STATE", "LISTINGS", "UNTIL"],
+                |grant| {
+                    let (side, partner) = sides(grant);
+                    [
+                        grant.grant_id.clone(),
+                        side.to_owned(),
+                        find::short(partner),
+                        state(grant),
+                        grant.listing_ids.join("\n"),
+                        when::show(grant.not_after_ms),
+                    ]
+                },
+            )
+        }
+        GrantCommand::Show { grant } => {
+            let grant = compute.grant(&grant).await?;
+            context.output.show(&grant, show)
+        }
+        GrantCommand::Approve {
+            grant,
+            limits,
+            tools,
+        } => {
+            let asked = compute.grant(&grant).await?.limits.unwrap_or_default();
+            let request = ApproveGrantRequest {
+                grant_id: grant,
+                limits: limits.instead_of(asked),
+                tools: tools.references(context).await?,
+            };
+            let grant = compute.approve_grant(&request).await?;
+            context.output.show(&grant, show)
+        }
+        GrantCommand::Deny { grant, reason } => {
+            let grant = compute
+                .deny_grant(&DenyGrantRequest {
+                    grant_id: grant,
+                    reason,
+                })
+                .await?;
+            context.output.show(&grant, show)
+        }
+        GrantCommand::Revoke { grant, reason } => {
+            context.confirm(&format!("Revoke {grant}? Work under it is stopped."))?;
+            let grant = compute
+                .revoke_grant(&RevokeGrantRequest {
+                    grant_id: grant,
+                    reason,
+                })
+                .await?;
+            context.output.show(&grant, show)
+        }
+        GrantCommand::End { grant, reason } => {
+            context.confirm(&format!("End {grant}? Work under it is stopped."))?;
+            let grant = compute
+                .end_grant(&EndGrantRequest {
+                    grant_id: grant,
+                    reason,
+                })
+                .await?;
+            context.output.show(&grant, show)
+        }
+        GrantCommand::Rule(command) => rule(context, command).await,
+    }
+}
+
+async fn rule(context: &Context, command: RuleCommand) -> Outcome {
+    let compute = context.client.compute();
+    match command {
+        RuleCommand::Set {
+            name,
+            consumers,
+            listings,
+            limits,
+            tools,
+            life,
+        } => {
+            let rule = Rule {
+                name,
+                consumers: offer::organisations(context, &consumers).await?,
+                listing_ids: listings,
+                limits: Some(limits.or_modest()),
+                max_life_seconds: life,
+                tools: tools.references(context).await?,
+            };
+            let rule = compute.put_rule(&rule).await?;
+            context
+                .output
+                .show(&rule, |rule| anstream::println!("wrote rule {}", rule.name))
+        }
+        RuleCommand::List => {
+            let rules = compute.rules().await?;
+            context.output.list(
+                &rules,
+                "no rules: every request waits for `opencloud grant approve`",
+                ["NAME", "CONSUMERS", "LISTINGS", "UP TO", "LIFE"],
+                |rule| {
+                    let or = |list: &[String], none: &str| {
+                        if list.is_empty() {
+                            none.to_owned()
+                        } else {
+                            list.join("\n")
+                        }
+                    };
+                    [
+                        rule.name.clone(),
+                        or(&rule.consumers, "every member"),
+                        or(&rule.listing_ids, "all"),
+                        rule.limits.as_ref().map(offer::amounts).unwrap_or_default(),
+                        format!("{} d", rule.max_life_seconds / 86_400),
+                    ]
+                },
+            )
+        }
+        RuleCommand::Remove { name } => {
+            context.confirm(&format!(
+                "Delete rule {name}? Grants that it approved stay."
+            ))?;
+            compute.delete_rule(&name).await?;
+            context.output.say(&format!("deleted rule {name}"));
+            Ok(())
+        }
+    }
+}
+
+fn sides(grant: &Grant) -> (&'static str, &str) {
+    if grant.given {
+        ("provider", &grant.consumer)
+    } else {
+        ("consumer", &grant.provider)
+    }
+}
+
+fn state(grant: &Grant) -> String {
+    GrantState::try_from(grant.state).unwrap_or_default().word()
+}
+
+fn show(grant: &Grant) {
+    let (side, partner) = sides(grant);
+    let limits = |limits: &Option<Limits>| limits.as_ref().map(offer::amounts).unwrap_or_default();
+    let cause = grant.cause.as_ref();
+    fields(&[
+        ("grant", grant.grant_id.clone()),
+        ("we are", side.to_owned()),
+        ("partner", partner.to_owned()),
+        ("state", state(grant)),
+        (
+            "because",
+            cause.map(|cause| cause.text.clone()).unwrap_or_default(),
+        ),
+        (
+            "what to do",
+            cause.map(|cause| cause.advice.clone()).unwrap_or_default(),
+        ),
+        ("listings", grant.listing_ids.join("\n")),
+        ("tools", grant.tools.join("\n")),
+        ("limits", limits(&grant.limits)),
+        ("used", limits(&grant.used)),
+        (
+            "price",
+            grant
+                .price
+                .as_ref()
+                .map_or_else(|| "free".to_owned(), catalog::price),
+        ),
+        ("from", when::show(grant.not_before_ms)),
+        ("until", when::show(grant.not_after_ms)),
+        ("message", grant.message.clone()),
+    ]);
+}

@@ -1,0 +1,141 @@
+//! `opencloud network`.
+
+use clap::Subcommand;
+use oc_proto::discovery::v1::{CreateNetworkRequest, InviteRequest, JoinNetworkRequest, Network};
+use serde_json::json;
+
+use super::output::fields;
+use super::{CommandError, Context, Outcome, when};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NetworkCommand {
+    /// Networks that this node is in
+    List,
+    /// Make a private network with a key of its own
+    Create {
+        /// Name for people
+        name: String,
+        /// TCP port for its swarm [default: the first free of 4001-4005]
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        port: u16,
+    },
+    /// Print one string by which a partner can join
+    Invite {
+        /// Name or id of the network
+        network: String,
+        /// Address to put into it, as a multiaddress such as /dns4/cloud.example.org/tcp/4001
+        #[arg(long = "address", value_name = "MULTIADDR")]
+        addresses: Vec<String>,
+    },
+    /// Join a network by an invitation
+    Join {
+        /// The string that `network invite` printed
+        invitation: String,
+        /// TCP port for our side of the swarm [default: the first free of 4001-4005]
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        port: u16,
+    },
+    /// Leave a network: its grants end, and what its members had here is deleted
+    Leave {
+        /// Name or id of the network
+        network: String,
+    },
+}
+
+pub(crate) async fn run(context: &Context, command: NetworkCommand) -> Outcome {
+    let discovery = context.client.discovery();
+    match command {
+        NetworkCommand::List => {
+            let networks = discovery.networks().await?;
+            context.output.list(
+                &networks,
+                "in no network: make one with `opencloud network create`, or join one",
+                ["NAME", "NETWORK", "KIND", "PEERS", "SINCE", "LISTENS ON"],
+                |network| {
+                    [
+                        network.name.clone(),
+                        network.network_id.clone(),
+                        network.kind.clone(),
+                        network.peers.to_string(),
+                        when::show(network.joined_at_ms),
+                        network.listen.join(" "),
+                    ]
+                },
+            )
+        }
+        NetworkCommand::Create { name, port } => {
+            let request = CreateNetworkRequest {
+                name,
+                port: port.into(),
+            };
+            let network = discovery.create_network(&request).await?;
+            show(
+                context,
+                &network,
+                "invite a partner with: opencloud network invite",
+            )
+        }
+        NetworkCommand::Invite { network, addresses } => {
+            let network_id = find(context, &network).await?.network_id;
+            let invitation = discovery
+                .invite(&InviteRequest {
+                    network_id,
+                    addresses,
+                })
+                .await?;
+            context
+                .output
+                .show(&json!({ "invitation": invitation }), |_| {
+                    anstream::println!("{invitation}");
+                    anstream::eprintln!(
+                        "whoever has this string can join: send it over a safe way"
+                    );
+                })
+        }
+        NetworkCommand::Join { invitation, port } => {
+            let request = JoinNetworkRequest {
+                invitation,
+                port: port.into(),
+            };
+            let network = discovery.join_network(&request).await?;
+            show(context, &network, "see who is there with: opencloud peers")
+        }
+        NetworkCommand::Leave { network } => {
+            let network = find(context, &network).await?;
+            context.confirm(&format!(
+                "Leave `{}`? Its grants end, and what its members had here is deleted.",
+                network.name
+            ))?;
+            discovery.leave_network(&network.network_id).await?;
+            context.output.say(&format!("left {}", network.name));
+            Ok(())
+        }
+    }
+}
+
+fn show(context: &Context, network: &Network, next: &str) -> Outcome {
+    context.output.show(network, |network| {
+        fields(&[
+            ("name", network.name.clone()),
+            ("network", network.network_id.clone()),
+            ("listens on", network.listen.join("\n")),
+        ]);
+        anstream::eprintln!("{next}");
+    })
+}
+
+async fn find(context: &Context, text: &str) -> Result<Network, CommandError> {
+    let networks = context.client.discovery().networks().await?;
+    let mut found = networks
+        .into_iter()
+        .filter(|n| n.network_id == text || n.name == text);
+    match (found.next(), found.next()) {
+        (Some(network), None) => Ok(network),
+        (None, _) => Err(CommandError::input(format!(
+            "this node is in no network `{text}`: see `opencloud network list`"
+        ))),
+        (Some(_), Some(_)) => Err(CommandError::input(format!(
+            "several networks are called `{text}`: use the id"
+        ))),
+    }
+}

@@ -1,0 +1,223 @@
+//! `opencloud offer`.
+
+use clap::{Args, Subcommand};
+use oc_kernel::Money;
+use oc_proto::compute::v1::{Offer, OfferKind};
+use oc_proto::json::Word as _;
+use oc_proto::types::v1::{Limits, Price};
+
+use super::{CommandError, Context, Outcome, catalog, find, size, when};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OfferCommand {
+    /// Offer this node's machines for partners' steps
+    Compute {
+        /// Name, unique here
+        name: String,
+        /// Cores in all
+        #[arg(long)]
+        cores: u32,
+        /// Memory in all, such as 8GiB
+        #[arg(long, value_parser = size::parse)]
+        memory: u64,
+        /// Fragments at the same time [default: as many as cores]
+        #[arg(long)]
+        fragments: Option<u32>,
+        /// Longest wall time of one fragment, such as 2h
+        #[arg(long, value_parser = when::parse_span, default_value = "1h")]
+        wall: u64,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// Offer room for objects
+    Storage {
+        /// Name, unique here
+        name: String,
+        /// Room in all, such as 100GiB
+        #[arg(long, value_parser = size::parse)]
+        size: u64,
+        #[command(flatten)]
+        terms: Terms,
+    },
+    /// What we offer, and how much of it is in use
+    List,
+    /// Take an offer back: its grants are revoked, its work is stopped
+    Withdraw {
+        /// Name
+        name: String,
+    },
+}
+
+/// What every offer has.
+#[derive(Debug, Args)]
+pub(crate) struct Terms {
+    /// One line for people
+    #[arg(long, default_value = "")]
+    title: String,
+    /// Terms of use for people
+    #[arg(long, default_value = "")]
+    terms: String,
+    #[command(flatten)]
+    price: PriceArguments,
+    /// Only this organisation may see it; may be repeated [default: every member of our networks]
+    #[arg(long = "for", value_name = "ORGANISATION")]
+    visible_to: Vec<String>,
+}
+
+/// What something costs.
+#[derive(Debug, Args)]
+pub(crate) struct PriceArguments {
+    /// ISO 4217 code of the prices
+    #[arg(long, default_value = "EUR")]
+    currency: String,
+    /// For one core for one hour, such as 0.04
+    #[arg(long, default_value = "0")]
+    per_core_hour: Money,
+    /// For one GiB that leaves us
+    #[arg(long, default_value = "0")]
+    per_gib_out: Money,
+    /// For one GiB stored for 30 days
+    #[arg(long, default_value = "0")]
+    per_gib_month: Money,
+}
+
+impl PriceArguments {
+    pub(crate) fn message(&self) -> Price {
+        Price {
+            currency: self.currency.clone(),
+            core_hour_micros: self.per_core_hour.micros(),
+            egress_gib_micros: self.per_gib_out.micros(),
+            storage_gib_month_micros: self.per_gib_month.micros(),
+        }
+    }
+}
+
+pub(crate) async fn run(context: &Context, command: OfferCommand) -> Outcome {
+    match command {
+        OfferCommand::Compute {
+            name,
+            cores,
+            memory,
+            fragments,
+            wall,
+            terms,
+        } => {
+            let capacity = Limits {
+                cores,
+                memory_bytes: memory,
+                concurrent_fragments: fragments.unwrap_or(cores),
+                wall_seconds: wall,
+                ..Limits::default()
+            };
+            create(context, name, OfferKind::Compute, capacity, terms).await
+        }
+        OfferCommand::Storage { name, size, terms } => {
+            let capacity = Limits {
+                storage_bytes: size,
+                ..Limits::default()
+            };
+            create(context, name, OfferKind::Storage, capacity, terms).await
+        }
+        OfferCommand::List => {
+            let offers = context.client.compute().offers().await?;
+            context.output.list(
+                &offers,
+                "nothing is offered: see `opencloud offer compute --help`",
+                ["NAME", "KIND", "CAPACITY", "IN USE", "PRICE", "LISTED"],
+                |offer| {
+                    let limits =
+                        |limits: &Option<Limits>| limits.as_ref().map(amounts).unwrap_or_default();
+                    [
+                        offer.name.clone(),
+                        OfferKind::try_from(offer.kind).unwrap_or_default().word(),
+                        limits(&offer.capacity),
+                        limits(&offer.used),
+                        offer
+                            .price
+                            .as_ref()
+                            .map_or_else(|| "free".to_owned(), catalog::price),
+                        if offer.listed { "yes" } else { "not yet" }.to_owned(),
+                    ]
+                },
+            )
+        }
+        OfferCommand::Withdraw { name } => {
+            context.confirm(&format!(
+                "Withdraw {name}? Its grants are revoked, its work is stopped."
+            ))?;
+            let answer = context.client.compute().withdraw_offer(&name).await?;
+            context.output.show(&answer, |answer| {
+                anstream::println!(
+                    "withdrew {name}: {} grants revoked, {} attempts stopped",
+                    answer.grants_revoked,
+                    answer.attempts_stopped
+                );
+            })
+        }
+    }
+}
+
+async fn create(
+    context: &Context,
+    name: String,
+    kind: OfferKind,
+    capacity: Limits,
+    terms: Terms,
+) -> Outcome {
+    let offer = Offer {
+        name,
+        kind: kind.into(),
+        title: terms.title,
+        terms: terms.terms,
+        capacity: Some(capacity),
+        price: Some(terms.price.message()),
+        visible_to: organisations(context, &terms.visible_to).await?,
+        ..Offer::default()
+    };
+    let offer = context.client.compute().create_offer(&offer).await?;
+    context.output.show(&offer, |offer| {
+        anstream::println!("offered {} as {}", offer.name, offer.listing_id);
+    })
+}
+
+/// OrgIds of the organisations that people named.
+pub(crate) async fn organisations(
+    context: &Context,
+    names: &[String],
+) -> Result<Vec<String>, CommandError> {
+    let mut ids = Vec::new();
+    for name in names {
+        ids.push(find::organisation(context, name).await?);
+    }
+    Ok(ids)
+}
+
+/// Limits in words; zero parts are left out.
+pub(crate) fn amounts(limits: &Limits) -> String {
+    let mut parts = Vec::new();
+    if limits.cores > 0 {
+        parts.push(format!("{} cores", limits.cores));
+    }
+    if limits.memory_bytes > 0 {
+        parts.push(size::show(limits.memory_bytes));
+    }
+    if limits.concurrent_fragments > 0 {
+        parts.push(format!("{} at once", limits.concurrent_fragments));
+    }
+    if limits.wall_seconds > 0 {
+        parts.push(format!(
+            "{} each",
+            when::show_span(limits.wall_seconds.saturating_mul(1000))
+        ));
+    }
+    if limits.core_seconds > 0 {
+        parts.push(format!("{} core-seconds", limits.core_seconds));
+    }
+    if limits.egress_bytes > 0 {
+        parts.push(format!("{} out", size::show(limits.egress_bytes)));
+    }
+    if limits.storage_bytes > 0 {
+        parts.push(format!("{} stored", size::show(limits.storage_bytes)));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,221 @@
+//! `opencloud plan` and `opencloud run`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use futures::StreamExt as _;
+use oc_kernel::Money;
+use oc_proto::json::Word as _;
+use oc_proto::pipeline::v1::{
+    FragmentState, ListingRef, OutputPlace, PlanRunResponse, RunRequest, RunState, StartRunRequest,
+    WatchRunResponse, watch_run_response,
+};
+
+use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
+
+/// What to run, on what, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct WhatArguments {
+    /// A CWL document, or OWNER/LISTING of a workflow or processing service
+    workflow: String,
+    /// JSON file with the inputs: CWL values, datasets, files, outputs of earlier runs
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<PathBuf>,
+    /// OWNER/LISTING of the storage for the results [default: our first storage offer]
+    #[arg(long, value_name = "LISTING")]
+    storage: Option<String>,
+    /// Prefix of the results' keys
+    #[arg(long, default_value = "")]
+    prefix: String,
+    /// Run a step at a certain organisation, STEP=ORGANISATION; may be repeated
+    #[arg(long = "at", value_name = "STEP=ORGANISATION")]
+    placement: Vec<String>,
+    /// Name for people and for the books [default: the document's file name]
+    #[arg(long)]
+    name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    what: WhatArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    what: WhatArguments,
+    /// Start it and return at once
+    #[arg(long)]
+    detach: bool,
+    /// No progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl WhatArguments {
+    async fn request(&self, context: &Context) -> Result<RunRequest, CommandError> {
+        let path = Path::new(&self.workflow);
+        let (cwl, workflow, name) = if path.is_file() {
+            let stem = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or("workflow");
+            (service::read(path)?, None, stem.to_owned())
+        } else {
+            let (owner, listing_id) = find::listing_ref(context, &self.workflow).await?;
+            let name = listing_id.clone();
+            (String::new(), Some(ListingRef { owner, listing_id }), name)
+        };
+        let storage = match &self.storage {
+            Some(text) => {
+                let (owner, listing_id) = find::listing_ref(context, text).await?;
+                Some(ListingRef { owner, listing_id })
+            }
+            None => None,
+        };
+        let mut placement = BTreeMap::new();
+        for text in &self.placement {
+            let (step, org) = text.split_once('=').ok_or_else(|| {
+                CommandError::input(format!("`{text}` is no placement: write STEP=ORGANISATION"))
+            })?;
+            placement.insert(step.to_owned(), find::organisation(context, org).await?);
+        }
+        Ok(RunRequest {
+            cwl,
+            workflow,
+            inputs: run_input::read(context, self.inputs.as_deref()).await?,
+            output: Some(OutputPlace {
+                storage,
+                prefix: self.prefix.clone(),
+            }),
+            placement,
+            name: self.name.clone().unwrap_or(name),
+            ..RunRequest::default()
+        })
+    }
+}
+
+pub(crate) async fn plan(context: &Context, arguments: PlanArguments) -> Outcome {
+    let request = arguments.what.request(context).await?;
+    let plan = context.client.pipeline().plan(&request).await?;
+    context.output.show(&plan, show_plan)
+}
+
+pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
+    let request = arguments.what.request(context).await?;
+    let pipeline = context.client.pipeline();
+    if !context.yes {
+        let plan = pipeline.plan(&request).await?;
+        if plan.cost_micros > 0 {
+            context.confirm(&format!(
+                "This is estimated to cost {} {}. Start it?",
+                Money(plan.cost_micros),
+                plan.currency
+            ))?;
+        }
+    }
+    let start = StartRunRequest {
+        run: Some(request),
+        operation_id: String::new(),
+    };
+    let run = pipeline.start(&start).await?;
+    if arguments.detach {
+        return context.output.show(&run, |run| {
+            anstream::println!("{}", run.run_id);
+            anstream::eprintln!("watch it with: opencloud runs {}", run.run_id);
+        });
+    }
+    follow(
+        context,
+        &run.run_id,
+        arguments.quiet || context.output.is_json(),
+    )
+    .await?;
+    let run = pipeline.run(&run.run_id).await?;
+    context.output.show(&run, runs::show)?;
+    match RunState::try_from(run.state) {
+        Ok(RunState::Succeeded) => Ok(()),
+        _ => Err(CommandError::input(format!(
+            "the run did not succeed: see `opencloud explain {}`",
+            run.run_id
+        ))),
+    }
+}
+
+/// Shows a run's events until it is over.
+pub(crate) async fn follow(context: &Context, run_id: &str, quiet: bool) -> Outcome {
+    let events = context.client.pipeline().watch(run_id, 0).await?;
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        let event = event?;
+        if !quiet && let Some(line) = line(&event) {
+            anstream::eprintln!("{}  {line}", when::show(event.at_ms));
+        }
+    }
+    Ok(())
+}
+
+fn line(event: &WatchRunResponse) -> Option<String> {
+    use watch_run_response::Event;
+    let fragment = event.fragment_id.chars().rev().take(6).collect::<Vec<_>>();
+    let fragment: String = fragment.into_iter().rev().collect();
+    let cause = event
+        .cause
+        .as_ref()
+        .map(|cause| cause.text.as_str())
+        .unwrap_or_default();
+    let because = if cause.is_empty() {
+        String::new()
+    } else {
+        format!(": {cause}")
+    };
+    Some(match event.event.as_ref()? {
+        Event::RunState(change) => {
+            format!(
+                "run {}{because}",
+                RunState::try_from(change.state).ok()?.word()
+            )
+        }
+        Event::FragmentState(change) => {
+            let state = FragmentState::try_from(change.state).ok()?.word();
+            format!("fragment {fragment} {state}{because}")
+        }
+        Event::Step(step) if step.started => format!("step {} begins", step.step),
+        Event::Step(step) => format!("step {} ended with {}", step.step, step.exit_code),
+        Event::Log(log) => format!("{} | {}", log.step, log.text),
+    })
+}
+
+fn show_plan(plan: &PlanRunResponse) {
+    for data in &plan.data {
+        anstream::println!(
+            "input {}: {} images, {}",
+            data.input,
+            data.count,
+            size::show(data.bytes)
+        );
+    }
+    for fragment in &plan.fragments {
+        let bold = anstyle::Style::new().bold();
+        anstream::println!(
+            "{bold}{}{bold:#} at {bold}{}{bold:#}: {}",
+            fragment.steps.join(", "),
+            fragment.site_name,
+            fragment.reason
+        );
+        for other in &fragment.alternatives {
+            anstream::println!("    not {}: {}", other.site_name, other.reason);
+        }
+    }
+    anstream::println!(
+        "estimated cost: {} {}",
+        Money(plan.cost_micros),
+        plan.currency
+    );
+    for warning in &plan.warnings {
+        let yellow = anstyle::AnsiColor::Yellow.on_default();
+        anstream::println!("{yellow}note{yellow:#}: {warning}");
+    }
+}

@@ -1,0 +1,210 @@
+//! `opencloud runs`, `logs`, `cancel`, `retry`, `results`, `explain`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use oc_kernel::Money;
+use oc_proto::json::Word as _;
+use oc_proto::pipeline::v1::{FragmentState, Run, RunFragment, RunState};
+
+use super::output::fields;
+use super::run::follow;
+use super::{CommandError, Context, Outcome, size, when};
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArguments {
+    /// Show this run
+    run: Option<String>,
+    /// Most runs in the list
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArguments {
+    /// Run
+    run: String,
+    /// Only of this step
+    #[arg(long, default_value = "")]
+    step: String,
+    /// Only the last so many lines
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    tail: u32,
+    /// Go on until the run is over
+    #[arg(short, long)]
+    follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunId {
+    /// Run
+    run: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResultsArguments {
+    /// Run
+    run: String,
+    /// Fetch the files into this folder
+    #[arg(long, value_name = "DIR")]
+    download: Option<PathBuf>,
+}
+
+pub(crate) async fn list(context: &Context, arguments: RunsArguments) -> Outcome {
+    let pipeline = context.client.pipeline();
+    if let Some(run) = arguments.run {
+        return context.output.show(&pipeline.run(&run).await?, show);
+    }
+    let runs = pipeline.runs(arguments.limit).await?;
+    context.output.list(
+        &runs,
+        "no runs yet: start one with `opencloud run`",
+        ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COST"],
+        |run| {
+            [
+                run.run_id.clone(),
+                run.name.clone(),
+                state(run),
+                when::show(run.started_at_ms),
+                took(run.started_at_ms, run.ended_at_ms),
+                format!("{} {}", Money(run.cost_micros), run.currency),
+            ]
+        },
+    )
+}
+
+pub(crate) async fn logs(context: &Context, arguments: LogsArguments) -> Outcome {
+    if arguments.follow {
+        return follow(context, &arguments.run, false).await;
+    }
+    let pipeline = context.client.pipeline();
+    let lines = pipeline
+        .logs(&arguments.run, &arguments.step, arguments.tail)
+        .await?;
+    context.output.show(&lines, |lines| {
+        for line in lines {
+            anstream::println!("{} | {}", line.step, line.text);
+        }
+    })
+}
+
+pub(crate) async fn cancel(context: &Context, arguments: RunId) -> Outcome {
+    context.confirm(&format!("Cancel {}?", arguments.run))?;
+    let run = context.client.pipeline().cancel(&arguments.run).await?;
+    context.output.show(&run, |run| {
+        anstream::println!("{} is {}", run.run_id, state(run))
+    })
+}
+
+pub(crate) async fn retry(context: &Context, arguments: RunId) -> Outcome {
+    let run = context.client.pipeline().retry(&arguments.run).await?;
+    context.output.show(&run, |run| {
+        anstream::println!("{} is {}", run.run_id, state(run))
+    })
+}
+
+pub(crate) async fn results(context: &Context, arguments: ResultsArguments) -> Outcome {
+    let results = context.client.pipeline().results(&arguments.run).await?;
+    if let Some(folder) = &arguments.download {
+        std::fs::create_dir_all(folder).map_err(anyhow::Error::from)?;
+        for file in &results.files {
+            if file.path.is_empty() {
+                return Err(CommandError::input(format!(
+                    "{} lies in a partner's storage",
+                    file.name
+                )));
+            }
+            // Names come from tools, perhaps a partner's: only the last part may choose a file.
+            let name = file.name.rsplit('/').next().unwrap_or(&file.name);
+            let target = folder.join(format!("{}-{name}", file.output));
+            let bytes = context.client.download(&file.path).await?;
+            std::fs::write(&target, &bytes).map_err(anyhow::Error::from)?;
+            anstream::eprintln!("{}", target.display());
+        }
+    }
+    if context.output.is_json() {
+        return context.output.show(&results, |_| ());
+    }
+    context.output.list(
+        &results.files,
+        "the run made no files",
+        ["OUTPUT", "NAME", "SIZE", "SHA-256", "KEY"],
+        |file| {
+            let object = file.object.clone().unwrap_or_default();
+            [
+                file.output.clone(),
+                file.name.clone(),
+                size::show(object.length),
+                object.sha256.chars().take(12).collect(),
+                object.key,
+            ]
+        },
+    )
+}
+
+pub(crate) async fn explain(context: &Context, arguments: RunId) -> Outcome {
+    let answer = context.client.pipeline().explain(&arguments.run).await?;
+    context.output.show(&answer, |answer| {
+        anstream::println!("{}", answer.text.trim_end())
+    })
+}
+
+pub(crate) fn show(run: &Run) {
+    let cause = run.cause.as_ref();
+    fields(&[
+        ("run", run.run_id.clone()),
+        ("name", run.name.clone()),
+        ("state", state(run)),
+        (
+            "because",
+            cause.map(|cause| cause.text.clone()).unwrap_or_default(),
+        ),
+        (
+            "what to do",
+            cause.map(|cause| cause.advice.clone()).unwrap_or_default(),
+        ),
+        ("started", when::show(run.started_at_ms)),
+        ("took", took(run.started_at_ms, run.ended_at_ms)),
+        (
+            "cost",
+            format!("{} {} estimated", Money(run.cost_micros), run.currency),
+        ),
+    ]);
+    for fragment in &run.fragments {
+        anstream::println!("{}", fragment_line(fragment));
+    }
+}
+
+fn fragment_line(fragment: &RunFragment) -> String {
+    let state = FragmentState::try_from(fragment.state)
+        .unwrap_or_default()
+        .word();
+    let cause = fragment
+        .cause
+        .as_ref()
+        .map(|cause| cause.text.as_str())
+        .unwrap_or_default();
+    let mut line = format!(
+        "  {} at {}: {state} {}",
+        fragment.steps.join(", "),
+        fragment.site_name,
+        took(fragment.started_at_ms, fragment.ended_at_ms)
+    );
+    for (label, text) in [("where", fragment.reason.as_str()), ("why", cause)] {
+        if !text.is_empty() {
+            line.push_str(&format!("\n      {label}: {text}"));
+        }
+    }
+    line
+}
+
+fn state(run: &Run) -> String {
+    RunState::try_from(run.state).unwrap_or_default().word()
+}
+
+fn took(start_ms: u64, end_ms: u64) -> String {
+    if start_ms == 0 || end_ms < start_ms {
+        return String::new();
+    }
+    when::show_span(end_ms - start_ms)
+}

@@ -1,0 +1,154 @@
+//! `opencloud demo`: plays the main job with two real nodes on this machine, through the public API only.
+
+mod node_process;
+mod progress;
+mod report;
+mod story;
+mod wait;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use node_process::NodeProcess;
+use progress::Progress;
+use report::Report;
+use story::Story;
+
+/// Longest time of the whole story; a step that hangs is named when it passes.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Options of `opencloud demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// No progress, only the result
+    #[arg(short, long)]
+    quiet: bool,
+    /// Leave both nodes running, and say what to try next
+    #[arg(long)]
+    keep: bool,
+    /// Write a report
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Folder for the pictures [default: a new one in the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    outdir: Option<PathBuf>,
+    /// Folder with the sample scenes and workflows
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata"), hide_default_value = true)]
+    samples: PathBuf,
+}
+
+/// The folders of one demonstration.
+struct Stage {
+    base: PathBuf,
+    pictures: PathBuf,
+}
+
+pub(crate) async fn run(arguments: DemoArguments) -> ExitCode {
+    match play(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let red = anstyle::AnsiColor::Red.on_default().bold();
+            anstream::eprintln!("{red}error{red:#}: the demonstration stopped: {error:#}");
+            anstream::eprintln!("look at this machine with: opencloud doctor");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn play(arguments: &DemoArguments) -> anyhow::Result<()> {
+    let stage = Stage::set(arguments)?;
+    let progress = Progress::new(arguments.quiet);
+    let mut north = NodeProcess::new("North", &stage.base);
+    let mut south = NodeProcess::new("South", &stage.base);
+    let story = Story {
+        north: &mut north,
+        south: &mut south,
+        samples: &arguments.samples,
+        pictures: &stage.pictures,
+        progress: &progress,
+        withdraw: !arguments.keep,
+    };
+    let played = tokio::time::timeout(LIMIT, story.play()).await;
+    let report = match played {
+        Ok(Ok(report)) => report,
+        Ok(Err(error)) => {
+            progress.end();
+            for node in [&north, &south] {
+                node.show_log();
+            }
+            return Err(error);
+        }
+        Err(_) => anyhow::bail!(
+            "it took longer than {} s, at: {}",
+            LIMIT.as_secs(),
+            progress.now()
+        ),
+    };
+    progress.end();
+    report.show();
+    if let Some(file) = &arguments.json {
+        report.write(file)?;
+    }
+    if arguments.keep {
+        keep(&report, &mut north, &mut south);
+    } else {
+        north.stop().await?;
+        south.stop().await?;
+        std::fs::remove_dir_all(&stage.base)?;
+    }
+    Ok(())
+}
+
+impl Stage {
+    fn set(arguments: &DemoArguments) -> anyhow::Result<Self> {
+        let base = std::env::temp_dir().join(format!("opencloud-demo-{}", std::process::id()));
+        std::fs::create_dir_all(&base)?;
+        let pictures = match &arguments.outdir {
+            Some(folder) => folder.clone(),
+            None => std::env::temp_dir().join(format!("opencloud-pictures-{}", std::process::id())),
+        };
+        std::fs::create_dir_all(&pictures)?;
+        Ok(Self {
+            base,
+            pictures: absolute(&pictures),
+        })
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn keep(report: &Report, north: &mut NodeProcess, south: &mut NodeProcess) {
+    anstream::println!("\nBoth nodes go on running:");
+    for node in [&*north, &*south] {
+        anstream::println!(
+            "  {:6} {}  process {}",
+            node.name(),
+            node.address(),
+            node.process_id()
+        );
+    }
+    let north_data = north.folder().display().to_string();
+    let south_data = south.folder().display().to_string();
+    anstream::println!("\nTry next:");
+    for line in [
+        format!("opencloud --data {north_data} catalog search"),
+        format!("opencloud --data {north_data} explain {}", report.run.id),
+        format!("opencloud --data {north_data} usage sum"),
+        format!("opencloud --data {south_data} grant list"),
+        format!("opencloud --data {south_data} offer withdraw machines"),
+    ] {
+        anstream::println!("  {line}");
+    }
+    anstream::println!(
+        "\nStop them with: kill {} {}",
+        north.process_id(),
+        south.process_id()
+    );
+    north.leave_running();
+    south.leave_running();
+}

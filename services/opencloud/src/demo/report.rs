@@ -1,0 +1,138 @@
+//! What the demonstration found, for programs and for people.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use oc_kernel::Money;
+use oc_proto::accounting::v1::UsageRecord;
+use serde::Serialize;
+
+/// The report of `opencloud demo --json`.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    pub(crate) organisations: Vec<Organisation>,
+    pub(crate) network: Network,
+    pub(crate) run: RunReport,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) usage: Usage,
+    pub(crate) timings_ms: Timings,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Organisation {
+    pub(crate) name: String,
+    pub(crate) org_id: String,
+    pub(crate) peer_id: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Network {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct RunReport {
+    pub(crate) id: String,
+    pub(crate) state: String,
+    pub(crate) fragments: Vec<Fragment>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Fragment {
+    pub(crate) id: String,
+    pub(crate) site: String,
+    pub(crate) steps: Vec<String>,
+    pub(crate) reason: String,
+    pub(crate) state: String,
+    pub(crate) started_at: String,
+    pub(crate) ended_at: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Output {
+    pub(crate) name: String,
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+    pub(crate) media_type: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Usage {
+    /// True when the exports fetched from both nodes are equal byte for byte.
+    pub(crate) agree: bool,
+    pub(crate) records: Vec<UsageRecord>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Timings {
+    pub(crate) nodes_ready: u64,
+    pub(crate) joined: u64,
+    pub(crate) offers_visible: u64,
+    pub(crate) granted: u64,
+    pub(crate) run: u64,
+    pub(crate) total: u64,
+}
+
+impl Report {
+    /// Writes the report as JSON.
+    pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self).context("write the report")?;
+        std::fs::write(file, text + "\n").with_context(|| format!("write {}", file.display()))
+    }
+
+    /// Shows it to people.
+    pub(crate) fn show(&self) {
+        let bold = anstyle::Style::new().bold();
+        let green = anstyle::AnsiColor::Green.on_default().bold();
+        anstream::println!("\n{bold}Where it ran, and why{bold:#}");
+        for fragment in &self.run.fragments {
+            anstream::println!("  {} ran at {}", fragment.steps.join(", "), fragment.site);
+            anstream::println!("    because {}", fragment.reason);
+        }
+        anstream::println!("\n{bold}The pictures{bold:#}, also in North's storage");
+        for output in &self.outputs {
+            anstream::println!(
+                "  {:14} {:>9} bytes  {}",
+                output.name,
+                output.bytes,
+                output.path
+            );
+        }
+        anstream::println!("\n{bold}What it cost{bold:#}");
+        let total: i64 = self
+            .usage
+            .records
+            .iter()
+            .map(|record| record.charge_micros)
+            .sum();
+        for record in &self.usage.records {
+            anstream::println!(
+                "  {} attempt: {:.2} s on {} cores, {} bytes in, {} bytes out: {} {}",
+                record.outcome,
+                record.wall_ms as f64 / 1000.0,
+                record.cores,
+                record.bytes_in,
+                record.bytes_out,
+                Money(record.charge_micros),
+                record.currency
+            );
+        }
+        anstream::println!("  in all {}", Money(total));
+        anstream::println!("\n{bold}The books{bold:#}");
+        if self.usage.agree {
+            anstream::println!(
+                "  {green}agree{green:#}: both organisations hold the same {} records, byte for byte, signed by both",
+                self.usage.records.len()
+            );
+        } else {
+            anstream::println!("  do not agree: compare `opencloud usage export` of both nodes");
+        }
+        anstream::println!(
+            "\nThe story took {:.1} s; of that {:.1} s for the run.",
+            self.timings_ms.total as f64 / 1000.0,
+            self.timings_ms.run as f64 / 1000.0
+        );
+    }
+}

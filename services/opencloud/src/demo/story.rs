@@ -1,0 +1,540 @@
+//! The twelve steps of the main job.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use futures::StreamExt as _;
+use oc_client::{Client, Export, ListingFilter};
+use oc_kernel::{Clock as _, SystemClock};
+use oc_proto::backend::v1::{AddFavoriteRequest, CreateUserRequest, Draft};
+use oc_proto::catalog::v1::Listing;
+use oc_proto::compute::v1::{Grant, Offer, OfferKind, RequestGrantRequest, Rule};
+use oc_proto::data::v1::CreateDatasetRequest;
+use oc_proto::discovery::v1::{
+    CreateNetworkRequest, GetIdentityResponse, InviteRequest, JoinNetworkRequest, PeerState,
+};
+use oc_proto::federation::v1::GrantState;
+use oc_proto::json::Word as _;
+use oc_proto::pipeline::v1::{
+    DatasetInput, FragmentState, InputValue, ListingRef, OutputPlace, Run, RunRequest, RunState,
+    StartRunRequest, input_value, watch_run_response,
+};
+use oc_proto::service::v1::ProcessingService;
+use oc_proto::types::v1::{BoundingBox, DatasetQuery, Limits, Price, PropertyFilter, TimeRange};
+use secrecy::SecretString;
+
+use super::node_process::NodeProcess;
+use super::progress::Progress;
+use super::report::{Fragment, Network, Organisation, Output, Report, RunReport};
+use super::wait::until;
+use crate::cli::dataset;
+
+const SOON: Duration = Duration::from_secs(20);
+const RUN_LIMIT: Duration = Duration::from_secs(90);
+
+const DATASET: &str = "sentinel-2-demo";
+const DATASET_LISTING: &str = "dataset.sentinel-2-demo";
+const MACHINES: &str = "machines";
+const MACHINES_LISTING: &str = "compute.machines";
+const SERVICE: &str = "sentinel-pictures";
+const SERVICE_LISTING: &str = "processing.sentinel-pictures.1.0";
+const STORAGE: &str = "results";
+const STORAGE_LISTING: &str = "storage.results";
+
+/// Everything the story needs.
+pub(crate) struct Story<'a> {
+    pub(crate) north: &'a mut NodeProcess,
+    pub(crate) south: &'a mut NodeProcess,
+    pub(crate) samples: &'a Path,
+    pub(crate) pictures: &'a Path,
+    pub(crate) progress: &'a Progress,
+    /// Whether South withdraws at the end.
+    pub(crate) withdraw: bool,
+}
+
+/// Both sides after they have met.
+struct Cast {
+    north: Client,
+    south: Client,
+    north_id: GetIdentityResponse,
+    south_id: GetIdentityResponse,
+}
+
+impl Story<'_> {
+    /// Plays it.
+    pub(crate) async fn play(self) -> anyhow::Result<Report> {
+        let begin = Instant::now();
+        let mut report = Report::default();
+        let since = |at: Instant| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+
+        self.progress
+            .step(1, "North and South start, each with keys of its own");
+        self.north.start()?;
+        self.south.start()?;
+        let north = self.north.ready().await?;
+        let south = self.south.ready().await?;
+        let north_id = north.discovery().identity().await?;
+        let south_id = south.discovery().identity().await?;
+        report.organisations = [&north_id, &south_id].map(organisation).into();
+        report.timings_ms.nodes_ready = since(begin);
+        let cast = Cast {
+            north,
+            south,
+            north_id,
+            south_id,
+        };
+
+        self.progress.step(2, "South joins North's private network");
+        let at = Instant::now();
+        report.network = self.meet(&cast).await?;
+        report.timings_ms.joined = since(at);
+
+        self.progress.step(
+            3,
+            "South offers images, machines and a service; North offers storage",
+        );
+        self.offer(&cast).await?;
+        let ada = scientist(&cast.north).await?;
+
+        self.progress
+            .step(4, "North's catalogue shows South's offers");
+        let at = Instant::now();
+        let listings = self.find_offers(&cast, &ada).await?;
+        report.timings_ms.offers_visible = since(at);
+
+        self.progress
+            .step(5, "she draws a workflow and gives dates and area");
+        let request = self.draw(&cast, &ada, &listings).await?;
+
+        self.progress.step(
+            6,
+            "North asks South for a grant; a rule of South's approves it",
+        );
+        let at = Instant::now();
+        let grant = ask_for_grant(&cast).await?;
+        report.timings_ms.granted = since(at);
+
+        self.progress.step(
+            7,
+            "the orchestrator counts images and plans where each step runs",
+        );
+        let plan = ada.pipeline().plan(&request).await?;
+        let counted = plan.data.iter().map(|data| data.count).max().unwrap_or(0);
+        ensure!(
+            counted == 3,
+            "three of the six images were expected, {counted} were counted"
+        );
+
+        self.progress.step(
+            8,
+            "the run starts, each step with authority for that step only",
+        );
+        let at = Instant::now();
+        let start = StartRunRequest {
+            run: Some(request),
+            operation_id: String::new(),
+        };
+        let run = ada.pipeline().start(&start).await?;
+
+        self.progress.step(9, "she watches it");
+        let run = self.watch(&ada, &run.run_id).await?;
+        report.timings_ms.run = since(at);
+        report.run = run_report(&run);
+
+        self.progress.step(10, "the results lie in North's storage");
+        report.outputs = self.fetch(&ada, &run.run_id).await?;
+
+        self.progress.step(11, "both sign the same usage records");
+        let (agree, records) = compare_books(&cast, &grant.grant_id).await?;
+        report.usage.agree = agree;
+        report.usage.records = records;
+
+        if self.withdraw {
+            self.progress
+                .step(12, "South withdraws; the bill still stands");
+            withdraw(&cast, &grant.grant_id).await?;
+        }
+        report.timings_ms.total = since(begin);
+        Ok(report)
+    }
+
+    async fn meet(&self, cast: &Cast) -> anyhow::Result<Network> {
+        let create = CreateNetworkRequest {
+            name: "north-and-south".to_owned(),
+            port: 0,
+        };
+        let network = cast.north.discovery().create_network(&create).await?;
+        let invite = InviteRequest {
+            network_id: network.network_id.clone(),
+            addresses: Vec::new(),
+        };
+        let invitation = cast.north.discovery().invite(&invite).await?;
+        cast.south
+            .discovery()
+            .join_network(&JoinNetworkRequest {
+                invitation,
+                port: 0,
+            })
+            .await?;
+        for (client, other) in [(&cast.north, &cast.south_id), (&cast.south, &cast.north_id)] {
+            until("both organisations see each other", SOON, || async {
+                let peers = client.discovery().peers().await?;
+                let connected = peers.iter().any(|peer| {
+                    peer.org_id == other.org_id && peer.state == i32::from(PeerState::Connected)
+                });
+                Ok(connected.then_some(()))
+            })
+            .await?;
+        }
+        Ok(Network {
+            name: network.name,
+            kind: network.kind,
+        })
+    }
+
+    async fn offer(&self, cast: &Cast) -> anyhow::Result<()> {
+        let samples = self.samples.join("sentinel");
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+        };
+        let create = CreateDatasetRequest {
+            collection_json: read(&samples.join("collection.json"))?,
+            terms: "for partners' research; cite Copernicus".to_owned(),
+            price: Some(euros(0, 50_000)),
+            visible_to: Vec::new(),
+        };
+        cast.south.data().create_dataset(&create).await?;
+        let mut items: Vec<_> = std::fs::read_dir(&samples)?
+            .filter_map(Result::ok)
+            .filter(|entry| entry.path().is_dir())
+            .map(|entry| {
+                entry
+                    .path()
+                    .join(entry.file_name())
+                    .with_added_extension("json")
+            })
+            .collect();
+        items.sort();
+        for item in &items {
+            let id = dataset::import(&cast.south, DATASET, item).await?;
+            self.progress.note(&id);
+        }
+        let service = ProcessingService {
+            name: SERVICE.to_owned(),
+            version: "1.0".to_owned(),
+            description: "True-colour and vegetation pictures of Sentinel-2 scenes".to_owned(),
+            cwl: read(&self.samples.join("workflows/sentinel-pictures.cwl"))?,
+            ..ProcessingService::default()
+        };
+        cast.south.services().create(&service).await?;
+        let machines = Offer {
+            name: MACHINES.to_owned(),
+            kind: OfferKind::Compute.into(),
+            title: "Two cores next to the images".to_owned(),
+            capacity: Some(Limits {
+                cores: 2,
+                memory_bytes: 4 << 30,
+                concurrent_fragments: 2,
+                wall_seconds: 3600,
+                ..Limits::default()
+            }),
+            price: Some(euros(40_000, 50_000)),
+            ..Offer::default()
+        };
+        cast.south.compute().create_offer(&machines).await?;
+        let rule = Rule {
+            name: "members".to_owned(),
+            limits: Some(grant_limits()),
+            max_life_seconds: 30 * 86_400,
+            ..Rule::default()
+        };
+        cast.south.compute().put_rule(&rule).await?;
+        let storage = Offer {
+            name: STORAGE.to_owned(),
+            kind: OfferKind::Storage.into(),
+            title: "Results of our scientists".to_owned(),
+            capacity: Some(Limits {
+                storage_bytes: 1 << 30,
+                ..Limits::default()
+            }),
+            ..Offer::default()
+        };
+        cast.north.compute().create_offer(&storage).await?;
+        Ok(())
+    }
+
+    async fn find_offers(&self, cast: &Cast, ada: &Client) -> anyhow::Result<Vec<Listing>> {
+        let filter = ListingFilter {
+            owner: Some(cast.south_id.org_id.clone()),
+            ..ListingFilter::default()
+        };
+        let wanted = [DATASET_LISTING, MACHINES_LISTING, SERVICE_LISTING];
+        let listings = until("North's catalogue shows South's offers", SOON, || async {
+            let found = ada.catalog().search(&filter).await?.listings;
+            let all = wanted
+                .iter()
+                .all(|id| found.iter().any(|l| l.listing_id == *id));
+            Ok(all.then_some(found))
+        })
+        .await?;
+        for listing in &listings {
+            let favorite = AddFavoriteRequest {
+                owner: listing.owner.clone(),
+                listing_id: listing.listing_id.clone(),
+                note: String::new(),
+            };
+            ada.backend().add_favorite(&favorite).await?;
+        }
+        Ok(listings)
+    }
+
+    async fn draw(
+        &self,
+        cast: &Cast,
+        ada: &Client,
+        listings: &[Listing],
+    ) -> anyhow::Result<RunRequest> {
+        let service = listings.iter().find(|l| l.listing_id == SERVICE_LISTING);
+        let service = service.context("the service is listed")?;
+        let body: serde_json::Value = serde_json::from_str(&service.body_json)?;
+        let draft = Draft {
+            name: "summer-around-toulouse".to_owned(),
+            cwl: body["cwl"].as_str().unwrap_or_default().to_owned(),
+            ..Draft::default()
+        };
+        let draft = ada.backend().put_draft(&draft).await?;
+        let of = |listing_id: &str| ListingRef {
+            owner: cast.south_id.org_id.clone(),
+            listing_id: listing_id.to_owned(),
+        };
+        let bands = [
+            ("red", "B04"),
+            ("green", "B03"),
+            ("blue", "B02"),
+            ("nir", "B08"),
+        ];
+        let inputs = bands.map(|(input, asset)| {
+            let dataset = DatasetInput {
+                dataset: Some(of(DATASET_LISTING)),
+                query: Some(summer(asset)),
+            };
+            let value = InputValue {
+                value: Some(input_value::Value::Dataset(dataset)),
+            };
+            (input.to_owned(), value)
+        });
+        Ok(RunRequest {
+            cwl: draft.cwl,
+            inputs: inputs.into(),
+            output: Some(OutputPlace {
+                storage: Some(ListingRef {
+                    owner: cast.north_id.org_id.clone(),
+                    listing_id: STORAGE_LISTING.to_owned(),
+                }),
+                prefix: "toulouse".to_owned(),
+            }),
+            name: draft.name,
+            ..RunRequest::default()
+        })
+    }
+
+    async fn watch(&self, ada: &Client, run_id: &str) -> anyhow::Result<Run> {
+        let follow = async {
+            let events = ada.pipeline().watch(run_id, 0).await?;
+            let mut events = std::pin::pin!(events);
+            while let Some(event) = events.next().await {
+                match event?.event {
+                    Some(watch_run_response::Event::Step(step)) if step.started => {
+                        self.progress.note(&step.step);
+                    }
+                    Some(watch_run_response::Event::FragmentState(change)) => {
+                        let state = FragmentState::try_from(change.state).unwrap_or_default();
+                        self.progress.note(&state.word());
+                    }
+                    _ => {}
+                }
+            }
+            anyhow::Ok(())
+        };
+        let followed = tokio::time::timeout(RUN_LIMIT, follow).await;
+        let run = ada.pipeline().run(run_id).await?;
+        if followed.is_ok() && run.state == i32::from(RunState::Succeeded) {
+            return Ok(run);
+        }
+        let why = ada.pipeline().explain(run_id).await?;
+        bail!("the run did not succeed\n{}", why.text);
+    }
+
+    async fn fetch(&self, ada: &Client, run_id: &str) -> anyhow::Result<Vec<Output>> {
+        let results = ada.pipeline().results(run_id).await?;
+        let mut outputs = Vec::new();
+        for file in results.files {
+            let object = file.object.unwrap_or_default();
+            let bytes = ada.download(&file.path).await?;
+            ensure!(
+                bytes.len() as u64 == object.length,
+                "{} has another length",
+                file.name
+            );
+            let name = file.name.rsplit('/').next().unwrap_or(&file.name);
+            let path = self.pictures.join(name);
+            std::fs::write(&path, &bytes).with_context(|| format!("write {}", path.display()))?;
+            outputs.push(Output {
+                name: file.output,
+                path: path.display().to_string(),
+                bytes: object.length,
+                sha256: object.sha256,
+                media_type: object.media_type,
+            });
+        }
+        ensure!(!outputs.is_empty(), "the run left no files");
+        Ok(outputs)
+    }
+}
+
+async fn scientist(north: &Client) -> anyhow::Result<Client> {
+    let create = CreateUserRequest {
+        name: "ada".to_owned(),
+        roles: vec!["user".to_owned()],
+    };
+    let created = north.backend().create_user(&create).await?;
+    Ok(Client::new(
+        north.base(),
+        Some(SecretString::from(created.token)),
+    )?)
+}
+
+async fn ask_for_grant(cast: &Cast) -> anyhow::Result<Grant> {
+    let request = RequestGrantRequest {
+        provider: cast.south_id.org_id.clone(),
+        listing_ids: [DATASET_LISTING, MACHINES_LISTING, SERVICE_LISTING]
+            .map(str::to_owned)
+            .into(),
+        limits: Some(grant_limits()),
+        not_after_ms: SystemClock.now_ms() + 7 * 86_400_000,
+        message: "pictures of the summer around Toulouse".to_owned(),
+        operation_id: String::new(),
+    };
+    let grant = cast.north.compute().request_grant(&request).await?;
+    until("the grant is in force", SOON, || async {
+        let grant = cast.north.compute().grant(&grant.grant_id).await?;
+        Ok((grant.state == i32::from(GrantState::Active)).then_some(grant))
+    })
+    .await
+}
+
+async fn compare_books(
+    cast: &Cast,
+    grant_id: &str,
+) -> anyhow::Result<(bool, Vec<oc_proto::accounting::v1::UsageRecord>)> {
+    until("both sign the books", SOON, || async {
+        let settled = cast.north.accounting().settle(grant_id).await?;
+        let south = cast.south.accounting().books(grant_id).await?;
+        Ok((settled.countersigned && settled.size > 0 && south.countersigned).then_some(()))
+    })
+    .await?;
+    let ours = cast
+        .north
+        .accounting()
+        .export(grant_id, "", Export::Json)
+        .await?;
+    let theirs = cast
+        .south
+        .accounting()
+        .export(grant_id, "", Export::Json)
+        .await?;
+    let records = cast.north.accounting().records(grant_id, "").await?;
+    Ok((ours == theirs && !records.is_empty(), records))
+}
+
+async fn withdraw(cast: &Cast, grant_id: &str) -> anyhow::Result<()> {
+    cast.south.compute().withdraw_offer(MACHINES).await?;
+    until("North learns that the grant is gone", SOON, || async {
+        let grant = cast.north.compute().grant(grant_id).await?;
+        Ok((grant.state == i32::from(GrantState::Revoked)).then_some(()))
+    })
+    .await?;
+    for client in [&cast.north, &cast.south] {
+        let books = client.accounting().books(grant_id).await?;
+        ensure!(books.countersigned && books.size > 0, "the books are gone");
+    }
+    Ok(())
+}
+
+fn run_report(run: &Run) -> RunReport {
+    let at = |ms: u64| {
+        let at = i64::try_from(ms)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        at.map(|at| at.to_string()).unwrap_or_default()
+    };
+    let fragments = run.fragments.iter().map(|fragment| Fragment {
+        id: fragment.fragment_id.clone(),
+        site: fragment.site_name.clone(),
+        steps: fragment.steps.clone(),
+        reason: fragment.reason.clone(),
+        state: FragmentState::try_from(fragment.state)
+            .unwrap_or_default()
+            .word(),
+        started_at: at(fragment.started_at_ms),
+        ended_at: at(fragment.ended_at_ms),
+    });
+    RunReport {
+        id: run.run_id.clone(),
+        state: RunState::try_from(run.state).unwrap_or_default().word(),
+        fragments: fragments.collect(),
+    }
+}
+
+fn organisation(identity: &GetIdentityResponse) -> Organisation {
+    Organisation {
+        name: identity.name.clone(),
+        org_id: identity.org_id.clone(),
+        peer_id: identity.peer_ids.first().cloned().unwrap_or_default(),
+    }
+}
+
+/// Images around Toulouse in June 2025 that are not cloudy: three of the six.
+fn summer(asset: &str) -> DatasetQuery {
+    DatasetQuery {
+        area: Some(BoundingBox {
+            west: 1.42,
+            south: 43.57,
+            east: 1.47,
+            north: 43.61,
+        }),
+        time: Some(TimeRange {
+            start_ms: 1_748_736_000_000,
+            end_ms: 1_751_327_999_999,
+        }),
+        filters: vec![PropertyFilter {
+            property: "eo:cloud_cover".to_owned(),
+            operator: "<=".to_owned(),
+            value_json: "20".to_owned(),
+        }],
+        assets: vec![asset.to_owned()],
+        limit: 0,
+    }
+}
+
+fn euros(core_hour_micros: i64, egress_gib_micros: i64) -> Price {
+    Price {
+        currency: "EUR".to_owned(),
+        core_hour_micros,
+        egress_gib_micros,
+        storage_gib_month_micros: 0,
+    }
+}
+
+fn grant_limits() -> Limits {
+    Limits {
+        cores: 2,
+        memory_bytes: 4 << 30,
+        concurrent_fragments: 2,
+        wall_seconds: 1800,
+        core_seconds: 10 * 3600,
+        egress_bytes: 10 << 30,
+        storage_bytes: 10 << 30,
+    }
+}

@@ -1,0 +1,131 @@
+//! The folder of a node: which files lie where. The command line finds the node and the administrator's
+//! token here.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A node's folder.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeFolder(PathBuf);
+
+impl NodeFolder {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder, readable by its owner only.
+    pub(crate) fn create(&self) -> io::Result<()> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+    }
+
+    /// Takes the folder for this process; the lock ends with the file's handle.
+    pub(crate) fn lock(&self) -> io::Result<fs::File> {
+        let path = self.0.join("lock");
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    pub(crate) fn admin_token(&self) -> PathBuf {
+        self.0.join("admin.token")
+    }
+
+    pub(crate) fn store(&self, service: &str) -> PathBuf {
+        self.0.join("store").join(format!("{service}.db"))
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    pub(crate) fn objects(&self, service: &str) -> PathBuf {
+        self.0.join("objects").join(service)
+    }
+
+    pub(crate) fn work(&self) -> PathBuf {
+        self.0.join("work")
+    }
+
+    fn address_file(&self) -> PathBuf {
+        self.0.join("address")
+    }
+
+    /// The address of the node that runs on this folder.
+    pub(crate) fn address(&self) -> io::Result<String> {
+        Ok(fs::read_to_string(self.address_file())?.trim().to_owned())
+    }
+
+    /// Says where the node can be reached.
+    pub(crate) fn write_address(&self, address: &str) -> io::Result<()> {
+        fs::write(self.address_file(), format!("{address}\n"))
+    }
+
+    /// Says that no node runs here any more.
+    pub(crate) fn forget_address(&self) -> io::Result<()> {
+        fs::remove_file(self.address_file())
+    }
+
+    /// Writes the administrator's token so that only the owner of the folder can read it.
+    pub(crate) fn write_admin_token(&self, token: &str) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.admin_token())?;
+        writeln!(file, "{token}")?;
+        file.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_token_is_for_its_owner_only_and_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = NodeFolder::new(folder.path().to_owned());
+        folder.write_admin_token("secret").unwrap();
+        let mode = fs::metadata(folder.admin_token())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(folder.write_admin_token("other").is_err());
+        assert_eq!(
+            fs::read_to_string(folder.admin_token()).unwrap(),
+            "secret\n"
+        );
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_process_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = NodeFolder::new(folder.path().to_owned());
+        let held = folder.lock().unwrap();
+        assert_eq!(
+            folder.lock().unwrap_err().kind(),
+            io::ErrorKind::ResourceBusy
+        );
+        drop(held);
+        folder.lock().unwrap();
+    }
+}
