@@ -15,7 +15,7 @@ use crate::domain::grant::{Grant, Rule};
 use crate::domain::ledger::{Answer, Demand, Ended, Ledger, Under};
 use crate::domain::metering::Usage;
 use crate::domain::offer::Offer;
-use crate::domain::room::{Holder, Room};
+use crate::domain::room::{Holder, Room, UploadId};
 use crate::domain::runtime::{AttemptReport, InputObject, LogLine, OutputPrefix, Phase, StepEvent};
 
 static OFFERS: Collection = Collection::new("offers", &[]);
@@ -47,6 +47,7 @@ static OBJECTS: Collection = Collection::new(
         Index::computed("place", 1, place),
         Index::pointer("grant", "/holder/grant"),
         Index::pointer("attempt", "/attempt"),
+        Index::pointer("upload", "/upload"),
     ],
 );
 static SECRETS: Collection = Collection::new("secrets", &[]);
@@ -103,6 +104,9 @@ pub(crate) struct GrantDocument {
     pub(crate) grant: Grant,
     /// What was used of it, as its provider last said; only where we are the consumer.
     pub(crate) used: Option<oc_trust::Limits>,
+    /// Its consumer objects to a record of the books; until that is settled nothing more begins under it.
+    #[serde(default)]
+    pub(crate) disputed: bool,
     /// Delete the document itself once everything else of it is gone.
     pub(crate) purge: bool,
 }
@@ -228,6 +232,8 @@ impl EventChunk {
 /// An object of a storage offer, or of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredObject {
+    /// The upload that brought it.
+    pub(crate) upload: UploadId,
     pub(crate) offer: Name,
     pub(crate) key: ObjectKey,
     pub(crate) holder: Holder,

@@ -7,7 +7,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use oc_door::{BULK_TOKEN, BulkRole, Door, Purpose};
-use oc_kernel::{AttemptId, Kind, Name, OrgId, RunId};
+use oc_kernel::{AttemptId, GrantId, Kind, Name, OrgId, RunId};
+use oc_proto::accounting::v1::GetBooksRequest;
+use oc_proto::accounting::v1::usage_service_client::UsageServiceClient;
 use oc_proto::catalog::v1::listing_service_client::ListingServiceClient;
 use oc_proto::catalog::v1::search_service_client::SearchServiceClient;
 use oc_proto::catalog::v1::{
@@ -37,6 +39,7 @@ pub(crate) struct Ports {
     pub(crate) door: Door,
     catalog: Channel,
     data: Channel,
+    accounting: Channel,
 }
 
 /// Bytes on their way.
@@ -49,6 +52,7 @@ impl Ports {
             door,
             catalog: switchboard.channel(ME, "catalog"),
             data: switchboard.channel(ME, "sentinel-provider"),
+            accounting: switchboard.channel(ME, "accounting"),
         }
     }
 
@@ -71,6 +75,16 @@ impl Ports {
                 error => Err(error.into()),
             },
         }
+    }
+
+    /// The oldest objection to the books of a grant that is not settled.
+    pub(crate) async fn objection(&self, grant: &GrantId) -> Result<Option<String>, Error> {
+        let mut client = UsageServiceClient::new(self.accounting.clone());
+        let request = GetBooksRequest {
+            grant_id: grant.to_string(),
+        };
+        let books = client.get_books(request).await?.into_inner();
+        Ok(books.disputes.into_iter().next().map(|cause| cause.text))
     }
 
     /// Lists an offer, or lists it anew.

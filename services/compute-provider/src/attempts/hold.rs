@@ -107,7 +107,7 @@ impl Provider {
         }
         let offer = self.compute_offer(&new.listing, consumer).await?;
         let grant = match (&new.grant, consumer.own) {
-            (Some(id), false) => Some(self.grant_for(id, &consumer.org).await?.value.grant),
+            (Some(id), false) => Some(self.undisputed(id, &consumer.org).await?),
             _ => None,
         };
         let asker = match consumer.own {
@@ -129,6 +129,26 @@ impl Provider {
         self.ledgers
             .apply(&offer.name, Command::Reserve(reserve))
             .await
+    }
+
+    /// A grant of this consumer, unless an objection to its books waits for an answer.
+    async fn undisputed(&self, id: &GrantId, consumer: &OrgId) -> Result<Grant, Error> {
+        let seen = self.grant_for(id, consumer).await?;
+        if seen.value.disputed {
+            if let Some(objection) = self.ports.objection(id).await? {
+                let text = format!("nothing begins under grant {id} while its books are disputed");
+                return Err(Error::Precondition(format!("{text}: {objection}")));
+            }
+            let settled = self
+                .shelf
+                .grants
+                .update(&seen.key, |document| -> Result<_, Error> {
+                    document.disputed = false;
+                    Ok(Vec::new())
+                });
+            settled.await?;
+        }
+        Ok(seen.value.grant)
     }
 
     /// The compute offer behind a listing; what a partner may not see does not exist for it.

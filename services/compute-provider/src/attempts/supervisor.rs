@@ -180,7 +180,7 @@ impl Provider {
                 return Err(error.into());
             }
         };
-        let spec = self.spec(&attempt, payload).await;
+        let spec = self.spec(&attempt, payload);
         let (events, received) = mpsc::channel(EVENTS);
         let failed = match self.runtime.start(spec, events.clone()).await {
             Ok(()) => None,
@@ -208,7 +208,7 @@ impl Provider {
         Ok(())
     }
 
-    async fn spec(&self, attempt: &Attempt, payload: Payload) -> AttemptSpec {
+    fn spec(&self, attempt: &Attempt, payload: Payload) -> AttemptSpec {
         let now_ms = self.clock.now_ms();
         let output_bytes = match attempt.egress {
             Some(limits) => limits.attempt,

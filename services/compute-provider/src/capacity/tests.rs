@@ -118,7 +118,7 @@ async fn held(ledgers: &[Arc<Ledgers>]) -> usize {
 async fn sixty_four_reservations_at_once_get_exactly_what_there_is() {
     let store = store().await;
     let ledgers = ledgers(&store).await;
-    assert_eq!(held(&[ledgers.clone()]).await, 8);
+    assert_eq!(held(std::slice::from_ref(&ledgers)).await, 8);
     assert_eq!(
         ledgers
             .read(&offer())

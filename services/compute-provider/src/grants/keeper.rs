@@ -16,6 +16,8 @@ use crate::domain::grant::{Cause, GrantState};
 use crate::error::Error;
 use crate::provider::Provider;
 
+/// The type of the event that a record of the books is objected to.
+const DISPUTED: &str = "oc.accounting.disputed.v1";
 /// How often the keeper looks without being woken.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the provider of a grant in force is asked whether it still is.
@@ -140,7 +142,7 @@ impl Provider {
     pub(crate) async fn departures(
         bus: &Arc<dyn Bus>,
     ) -> Result<Box<dyn Consumer>, oc_bus::BusError> {
-        let kinds = ["oc.discovery.network.v1", "oc.discovery.peer.v1"];
+        let kinds = ["oc.discovery.network.v1", "oc.discovery.peer.v1", DISPUTED];
         let subscription = Subscription::durable("compute-provider-departures", &kinds)?;
         bus.subscribe(subscription).await
     }
@@ -196,8 +198,29 @@ impl Provider {
                 })
                 .await
             }
+            (DISPUTED, _) => match text("grant_id").and_then(|id| id.parse().ok()) {
+                Some(grant) => self.note_dispute(&grant).await,
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
+    }
+
+    async fn note_dispute(&self, id: &GrantId) -> Result<(), Error> {
+        let seen = match self.grant(id).await {
+            Ok(seen) => seen,
+            // Books outlive their grants here.
+            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let noted = self
+            .shelf
+            .grants
+            .update(&seen.key, |document| -> Result<_, Error> {
+                document.disputed = true;
+                Ok(Vec::new())
+            });
+        noted.await.map(|_| ())
     }
 
     /// Ends the grants that `which` picks, on either side; with `purge` nothing of them stays here.

@@ -84,6 +84,7 @@ impl Provider {
         let document = GrantDocument {
             grant,
             used: None,
+            disputed: false,
             purge: false,
         };
         let told = vec![event(&document.grant)];

@@ -2,6 +2,7 @@
 
 use oc_kernel::{AttemptId, GrantId, Name, ObjectKey, OrgId};
 use oc_objects::ObjectError;
+use oc_store::Query;
 use oc_trust::Authority;
 
 use super::files;
@@ -197,7 +198,7 @@ impl Provider {
         let stored = self
             .shelf
             .objects
-            .all(&oc_store::Query::equals("attempt", id))
+            .all(&Query::equals("attempt", id))
             .await?;
         let stored = stored
             .iter()
@@ -222,12 +223,16 @@ impl Provider {
 
     /// How many bytes of an announced file have come, and whether it is stored.
     pub(crate) async fn upload_progress(&self, id: &UploadId) -> Result<(u64, bool), Error> {
-        for seen in self.shelf.rooms.all(&oc_store::Query::all()).await? {
+        for seen in self.shelf.rooms.all(&Query::all()).await? {
             if seen.value.uploads().any(|(_, upload)| upload.id == *id) {
                 return Ok((files::length_of(&self.part(id)).await, false));
             }
         }
-        Err(Error::unknown("upload", id))
+        let stored = Query::equals("upload", id.to_string());
+        match self.shelf.objects.all(&stored).await?.first() {
+            Some(seen) => Ok((seen.value.length, true)),
+            None => Err(Error::unknown("upload", id)),
+        }
     }
 
     /// Opens an object for reading.

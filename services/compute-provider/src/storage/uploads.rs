@@ -158,6 +158,7 @@ impl Provider {
         upload: &Upload,
     ) -> Result<(), Error> {
         let document = StoredObject {
+            upload: upload.id,
             offer: offer.clone(),
             key: key.clone(),
             holder: upload.holder,

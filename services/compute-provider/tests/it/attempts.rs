@@ -152,8 +152,8 @@ async fn a_partner_reads_our_object_by_delegation_and_only_that_one() {
     assert_eq!(step.read("b").await.0, 403);
 
     // The chain that opens one object opens no other, whoever shows it.
-    let delegation = vec![attempt.delegation(&north, &south, None)];
-    let signed = oc_trust::seal(&north.world.signer(&north.id), delegation[0].clone()).await;
+    let delegation = attempt.delegation(&north, &south, None);
+    let signed = oc_trust::seal(&north.world.signer(&north.id), delegation).await;
     let chain = vec![signed.unwrap().bytes().to_vec()];
     let open = |key: &str| fed::OpenDownloadRequest {
         delegation: chain.clone(),

@@ -294,3 +294,32 @@ async fn a_data_provider_learns_whether_a_grant_is_good() {
         .unwrap_err();
     assert_eq!(CallError::from(stranger).kind, Kind::NotFound);
 }
+
+#[tokio::test]
+async fn while_its_books_are_disputed_nothing_begins_under_a_grant() {
+    use crate::work::Attempt;
+    let (_world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let objection = oc_proto::types::v1::Cause {
+        text: "9 ms of cpu time are recorded, 2 ms are possible".into(),
+        ..Default::default()
+    };
+    south.accounting.0.lock().unwrap().push(objection);
+    let told = json!({"grant_id": grant["grant_id"], "position": 0});
+    south
+        .world
+        .tell(&south.id, "oc.accounting.disputed.v1", told)
+        .await;
+    eventually(async || Attempt::new(&grant).reserve(&north, &south).await.is_err()).await;
+    let error = CallError::from(
+        Attempt::new(&grant)
+            .reserve(&north, &south)
+            .await
+            .unwrap_err(),
+    );
+    assert_eq!(error.kind, Kind::Precondition);
+    assert!(error.message.contains("9 ms of cpu time"), "{error}");
+    south.accounting.0.lock().unwrap().clear();
+    Attempt::new(&grant).reserve(&north, &south).await.unwrap();
+}

@@ -7,6 +7,7 @@
     reason = "a helper of a test fails the test as its body does"
 )]
 
+mod accounting;
 mod attempts;
 mod authority;
 mod catalogue;

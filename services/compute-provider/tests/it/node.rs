@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::accounting::{self, Accounting};
 use crate::catalogue::{self, Catalogue};
 use crate::discovery::{self, Discovery};
 use crate::stage::Stage;
@@ -30,6 +31,7 @@ pub(crate) struct Org {
     pub(crate) world: World,
     pub(crate) stage: Stage,
     pub(crate) catalogue: Catalogue,
+    pub(crate) accounting: Accounting,
     pub(crate) switchboard: Switchboard,
     pub(crate) router: axum::Router,
     pub(crate) folder: Arc<tempfile::TempDir>,
@@ -97,16 +99,22 @@ impl Org {
         };
         let app = build_over(parts, Arc::new(stage.clone())).await.unwrap();
         let catalogue = Catalogue::default();
+        let accounting = Accounting::default();
         let discovery = discovery::app(Discovery {
             world: world.clone(),
             org: id,
         });
-        let apps = vec![app, discovery, catalogue::app(catalogue.clone())];
+        let apps = vec![
+            app,
+            discovery,
+            catalogue::app(catalogue.clone()),
+            accounting::app(accounting.clone()),
+        ];
         let tokens = Arc::new(StaticTokens::of_roles());
         let authenticator = Arc::new(DoorAuthenticator::new(door, tokens));
         let node = Node::build(apps, authenticator, &metrics).unwrap();
         let router = node.router();
-        for name in [NAME, "discovery", "catalog"] {
+        for name in [NAME, "discovery", "catalog", "accounting"] {
             switchboard.register(name, router.clone());
         }
         world.change(&id, |member| {
@@ -126,6 +134,7 @@ impl Org {
             world: world.clone(),
             stage,
             catalogue,
+            accounting,
             switchboard,
             router,
             folder,

@@ -210,6 +210,11 @@ async fn an_upload_goes_on_where_it_broke_off_and_appears_only_when_it_is_whole(
     );
     let done = objects.request_upload(request).await.unwrap().into_inner();
     assert_eq!((done.received, done.token.as_str()), (10, ""));
+    let progress = fed::GetUploadRequest {
+        upload_id: place.upload_id,
+    };
+    let progress = objects.get_upload(progress).await.unwrap().into_inner();
+    assert_eq!((progress.received, progress.complete), (10, true));
 }
 
 #[tokio::test]

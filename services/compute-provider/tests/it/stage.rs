@@ -14,12 +14,14 @@ use tokio::sync::mpsc;
 
 use crate::world::{World, eventually};
 
+type Playing = (AttemptSpec, mpsc::Sender<AttemptEvent>);
+
 /// Attempts on a stage.
 #[derive(Clone)]
 pub(crate) struct Stage {
     world: World,
     sandbox: SandboxReport,
-    playing: Arc<Mutex<BTreeMap<AttemptKey, (AttemptSpec, mpsc::Sender<AttemptEvent>)>>>,
+    playing: Arc<Mutex<BTreeMap<AttemptKey, Playing>>>,
     started: Arc<Mutex<Vec<AttemptId>>>,
     stopped: Arc<Mutex<Vec<AttemptId>>>,
     swept: Arc<Mutex<Vec<AttemptId>>>,
@@ -72,7 +74,7 @@ impl Stage {
         self.swept.lock().unwrap().contains(&attempt)
     }
 
-    fn find(&self, attempt: AttemptId) -> Option<(AttemptSpec, mpsc::Sender<AttemptEvent>)> {
+    fn find(&self, attempt: AttemptId) -> Option<Playing> {
         let playing = self.playing.lock().unwrap();
         playing
             .iter()

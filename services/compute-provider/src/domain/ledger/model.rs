@@ -378,7 +378,7 @@ impl World {
             "no_capacity_leak"
         );
         let ended: Vec<_> = self.moved_ended.iter().chain(self.ledger.ended()).collect();
-        for (grant, _) in &self.generations {
+        for grant in self.generations.keys() {
             let billed: u64 = ended
                 .iter()
                 .filter(|e| e.under.is(grant))
