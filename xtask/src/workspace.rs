@@ -56,7 +56,7 @@ const NOT_FOR_SERVICES: &[(&str, &[&str])] = &[
 ];
 
 /// Longest file of ours in lines, generated ones apart.
-const LONGEST_FILE: usize = 450;
+const LONGEST_FILE: usize = 500;
 
 /// Words that say nothing, refused as names of files and folders.
 const EMPTY_NAMES: [&str; 6] = ["utils", "util", "helper", "helpers", "common", "manager"];

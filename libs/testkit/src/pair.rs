@@ -82,13 +82,17 @@ impl Pair {
 }
 
 async fn sees(client: &Client, org_id: &str) {
-    until("both organisations see each other", MEET_LIMIT, async || {
-        let peers = client.discovery().peers().await.ok()?;
-        let connected = i32::from(PeerState::Connected);
-        peers
-            .iter()
-            .any(|peer| peer.org_id == org_id && peer.state == connected)
-            .then_some(())
-    })
+    until(
+        "both organisations see each other",
+        MEET_LIMIT,
+        async || {
+            let peers = client.discovery().peers().await.ok()?;
+            let connected = i32::from(PeerState::Connected);
+            peers
+                .iter()
+                .any(|peer| peer.org_id == org_id && peer.state == connected)
+                .then_some(())
+        },
+    )
     .await;
 }

@@ -8,11 +8,7 @@ const STEP: Duration = Duration::from_millis(40);
 ///
 /// # Panics
 /// When none came within `limit`; the text is `what`.
-pub async fn until<T>(
-    what: &str,
-    limit: Duration,
-    mut ask: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(found) = ask().await {

@@ -5,6 +5,7 @@ mod progress;
 mod report;
 mod story;
 mod wait;
+mod wishes;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -5,6 +5,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use oc_kernel::Money;
 use oc_proto::accounting::v1::UsageRecord;
+use oc_proto::discovery::v1::GetIdentityResponse;
+use oc_proto::json::Word as _;
+use oc_proto::pipeline::v1::{FragmentState, Run, RunState};
 use serde::Serialize;
 
 /// The report of `opencloud demo --json`.
@@ -134,5 +137,40 @@ impl Report {
             self.timings_ms.total as f64 / 1000.0,
             self.timings_ms.run as f64 / 1000.0
         );
+    }
+}
+
+/// A run as the report shows it.
+pub(crate) fn run_report(run: &Run) -> RunReport {
+    let at = |ms: u64| {
+        let at = i64::try_from(ms)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        at.map(|at| at.to_string()).unwrap_or_default()
+    };
+    let fragments = run.fragments.iter().map(|fragment| Fragment {
+        id: fragment.fragment_id.clone(),
+        site: fragment.site_name.clone(),
+        steps: fragment.steps.clone(),
+        reason: fragment.reason.clone(),
+        state: FragmentState::try_from(fragment.state)
+            .unwrap_or_default()
+            .word(),
+        started_at: at(fragment.started_at_ms),
+        ended_at: at(fragment.ended_at_ms),
+    });
+    RunReport {
+        id: run.run_id.clone(),
+        state: RunState::try_from(run.state).unwrap_or_default().word(),
+        fragments: fragments.collect(),
+    }
+}
+
+/// An organisation as the report shows it.
+pub(crate) fn organisation(identity: &GetIdentityResponse) -> Organisation {
+    Organisation {
+        name: identity.name.clone(),
+        org_id: identity.org_id.clone(),
+        peer_id: identity.peer_ids.first().cloned().unwrap_or_default(),
     }
 }

@@ -26,8 +26,9 @@ use secrecy::SecretString;
 
 use super::node_process::NodeProcess;
 use super::progress::Progress;
-use super::report::{Fragment, Network, Organisation, Output, Report, RunReport};
+use super::report::{Network, Output, Report, organisation, run_report};
 use super::wait::until;
+use super::wishes::{euros, grant_limits, summer};
 use crate::cli::dataset;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -460,81 +461,4 @@ async fn withdraw(cast: &Cast, grant_id: &str) -> anyhow::Result<()> {
         ensure!(books.countersigned && books.size > 0, "the books are gone");
     }
     Ok(())
-}
-
-fn run_report(run: &Run) -> RunReport {
-    let at = |ms: u64| {
-        let at = i64::try_from(ms)
-            .ok()
-            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        at.map(|at| at.to_string()).unwrap_or_default()
-    };
-    let fragments = run.fragments.iter().map(|fragment| Fragment {
-        id: fragment.fragment_id.clone(),
-        site: fragment.site_name.clone(),
-        steps: fragment.steps.clone(),
-        reason: fragment.reason.clone(),
-        state: FragmentState::try_from(fragment.state)
-            .unwrap_or_default()
-            .word(),
-        started_at: at(fragment.started_at_ms),
-        ended_at: at(fragment.ended_at_ms),
-    });
-    RunReport {
-        id: run.run_id.clone(),
-        state: RunState::try_from(run.state).unwrap_or_default().word(),
-        fragments: fragments.collect(),
-    }
-}
-
-fn organisation(identity: &GetIdentityResponse) -> Organisation {
-    Organisation {
-        name: identity.name.clone(),
-        org_id: identity.org_id.clone(),
-        peer_id: identity.peer_ids.first().cloned().unwrap_or_default(),
-    }
-}
-
-/// Images around Toulouse in June 2025 that are not cloudy: three of the six.
-fn summer(asset: &str) -> DatasetQuery {
-    DatasetQuery {
-        area: Some(BoundingBox {
-            west: 1.42,
-            south: 43.57,
-            east: 1.47,
-            north: 43.61,
-        }),
-        time: Some(TimeRange {
-            start_ms: 1_748_736_000_000,
-            end_ms: 1_751_327_999_999,
-        }),
-        filters: vec![PropertyFilter {
-            property: "eo:cloud_cover".to_owned(),
-            operator: "<=".to_owned(),
-            value_json: "20".to_owned(),
-        }],
-        assets: vec![asset.to_owned()],
-        limit: 0,
-    }
-}
-
-fn euros(core_hour_micros: i64, egress_gib_micros: i64) -> Price {
-    Price {
-        currency: "EUR".to_owned(),
-        core_hour_micros,
-        egress_gib_micros,
-        storage_gib_month_micros: 0,
-    }
-}
-
-fn grant_limits() -> Limits {
-    Limits {
-        cores: 2,
-        memory_bytes: 4 << 30,
-        concurrent_fragments: 2,
-        wall_seconds: 1800,
-        core_seconds: 10 * 3600,
-        egress_bytes: 10 << 30,
-        storage_bytes: 10 << 30,
-    }
 }
