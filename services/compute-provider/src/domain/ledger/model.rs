@@ -9,7 +9,7 @@ use oc_kernel::{AttemptId, FragmentId, GrantId, LeaseId, Name, OrgId, Reservatio
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::resources::Resources;
+use crate::domain::resources::{Resources, Taken};
 use crate::domain::supervise::{Action, orphans, supervise};
 
 const CAPACITY: Capacity = Capacity {

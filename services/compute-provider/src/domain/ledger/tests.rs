@@ -8,7 +8,7 @@ use oc_kernel::{
 };
 
 use super::*;
-use crate::domain::resources::Resources;
+use crate::domain::resources::{Resources, Taken};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 const WIDE: Limits = Limits {
