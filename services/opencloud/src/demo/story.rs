@@ -21,7 +21,7 @@ use oc_proto::pipeline::v1::{
     StartRunRequest, input_value, watch_run_response,
 };
 use oc_proto::service::v1::ProcessingService;
-use oc_proto::types::v1::{BoundingBox, DatasetQuery, Limits, Price, PropertyFilter, TimeRange};
+use oc_proto::types::v1::Limits;
 use secrecy::SecretString;
 
 use super::node_process::NodeProcess;
