@@ -1,9 +1,11 @@
 //! Drives runs: one task a run that takes in what happened, stores it, and keeps the outstanding actions
 //! going. What it knows beyond the stored run is only who is being asked what.
 
+mod data;
 mod failure;
 mod follow;
 mod perform;
+mod publish;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

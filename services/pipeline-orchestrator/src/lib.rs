@@ -17,6 +17,7 @@ mod ports;
 mod present;
 mod request;
 mod rest;
+mod results;
 mod settings;
 mod submission;
 mod supervisor;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use async_stream::stream;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use oc_kernel::{Name, OrgId, PageRequest, PageToken, RunId};
+use oc_kernel::{Name, PageRequest, PageToken, RunId};
 use oc_proto::pipeline::v1::watch_run_response::Event as SeenEvent;
 use oc_proto::pipeline::v1::{self as pb, WatchRunResponse};
 use oc_service::access::{Principal, Role};
 use oc_store::{Query, StoreError, Versioned};
-use oc_workflow::data::Role as ObjectRole;
+use oc_workflow::canonical;
 use oc_workflow::run::{DataNeed, Event, Run, RunState};
-use oc_workflow::{canonical, explain};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::context::Context;
@@ -21,7 +20,7 @@ use crate::driver::Word;
 use crate::error::RunError;
 use crate::hub::Hub;
 use crate::planning::{self, Planned, user_of};
-use crate::{files, present};
+use crate::present;
 
 /// How often, and after which pause, a word to a run is said.
 const SAYINGS: u32 = 100;
@@ -33,7 +32,7 @@ const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// Runs of workflows.
 #[derive(Clone)]
 pub(crate) struct Orchestrator {
-    context: Arc<Context>,
+    pub(crate) context: Arc<Context>,
     hub: Hub,
     /// Runs that are to be driven.
     begin: mpsc::Sender<RunId>,
@@ -172,7 +171,7 @@ impl Orchestrator {
         Ok(present::run(&self.document(caller, run_id).await?.value))
     }
 
-    async fn document(
+    pub(crate) async fn document(
         &self,
         caller: &Principal,
         run_id: &str,
@@ -369,91 +368,4 @@ impl Orchestrator {
             "run {run} does not listen: try again"
         )))
     }
-
-    /// What a run made.
-    pub(crate) async fn results(
-        &self,
-        caller: &Principal,
-        run_id: &str,
-    ) -> Result<pb::GetResultsResponse, RunError> {
-        let document = self.document(caller, run_id).await?.value;
-        let Some(published) = document.published.as_ref() else {
-            let state = document.run.state().as_str();
-            return Err(RunError::State(format!(
-                "run {run_id} is {state} and has no results"
-            )));
-        };
-        let me = document.run.org();
-        let known = document.known_files();
-        let mut results = Vec::new();
-        for (output, value) in published.outputs.as_object().into_iter().flatten() {
-            for location in files::locations(value) {
-                let Some(file) = known.get(location) else {
-                    continue;
-                };
-                results.push(pb::ResultFile {
-                    output: output.clone(),
-                    name: file.object.key.file_name().to_owned(),
-                    path: path_of(&me, file).unwrap_or_default(),
-                    object: Some(files::object_message(&file.object)),
-                });
-            }
-        }
-        let manifests: Vec<Vec<u8>> = published
-            .manifests
-            .iter()
-            .map(|manifest| manifest.clone().into_bytes())
-            .collect();
-        Ok(pb::GetResultsResponse {
-            outputs_json: published.outputs.to_string(),
-            files: results,
-            manifest: manifests.last().cloned().unwrap_or_default(),
-            manifests,
-        })
-    }
-
-    /// Why a run is where it is.
-    pub(crate) async fn explain(
-        &self,
-        caller: &Principal,
-        run_id: &str,
-    ) -> Result<pb::ExplainRunResponse, RunError> {
-        let run = self.document(caller, run_id).await?.value.run;
-        let me = self.context.door.identity().await?.clone();
-        let mut names: Vec<(OrgId, String)> = vec![(me.org, me.name)];
-        let places = run.fragments().iter().map(|fragment| fragment.place());
-        names.extend(places.map(|place| (place.org, place.name.clone())));
-        names.extend(
-            run.data()
-                .iter()
-                .map(|data| (data.provider, data.name.clone())),
-        );
-        let name_of = |org: OrgId| {
-            names
-                .iter()
-                .find(|(known, _)| *known == org)
-                .map(|(_, name)| name.clone())
-        };
-        let entries = explain::entries(&run);
-        Ok(pb::ExplainRunResponse {
-            text: explain::text(&run, name_of, self.context.clock.now()),
-            entries: entries
-                .iter()
-                .map(|entry| present::explanation(&run, entry))
-                .collect(),
-        })
-    }
-}
-
-/// Where our REST API hands out a file in storage of our own.
-fn path_of(me: &OrgId, file: &crate::documents::KnownFile) -> Option<String> {
-    let listing = file.listing.as_ref()?;
-    let offer = listing.as_str().strip_prefix("storage.")?;
-    let ours = file.object.owner == *me && file.object.role == ObjectRole::Objects;
-    ours.then(|| {
-        format!(
-            "/api/compute/v1/storage/{offer}/objects/{}",
-            file.object.key
-        )
-    })
 }

@@ -1,22 +1,21 @@
 //! From a request to a plan: listings, counts, grants and free capacity are asked for, nothing is held.
 
+mod count;
 mod sites;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use futures::future::try_join_all;
 use oc_cwl::Document;
 use oc_door::Identity;
 use oc_kernel::{GrantId, Money, Name, OrgId};
 use oc_proto::catalog::v1::{Listing, ListingKind};
 use oc_proto::compute::v1::Grant;
-use oc_proto::federation::v1::{CountRequest, GrantState};
+use oc_proto::federation::v1::GrantState;
 use oc_proto::pipeline::v1 as pb;
 use oc_service::CallError;
 use oc_service::access::Principal;
 use oc_workflow::Steps;
-use oc_workflow::data::{DatasetQuery, Destination, Input, ListingRef, ObjectRef};
+use oc_workflow::data::{Destination, Input, ListingRef, ObjectRef};
 use oc_workflow::plan::{Access, InputData, Plan, Price, Question, Storage, plan};
 use serde_json::Value;
 
@@ -122,7 +121,7 @@ pub(crate) async fn plan_run(
         .map(|(name, input)| (name.clone(), input.value.clone()));
     request::check_types(&document, &values.collect())?;
 
-    let counted = count(context, &world, run, &spec, now).await?;
+    let counted = count::count(context, &world, run, &spec, now).await?;
     let data = data_of(&world, &spec, &counted, now);
     let lengths = lengths(&spec, &counted);
     let steps = Steps::of(document.process(), &lengths);
@@ -321,111 +320,6 @@ async fn own_file(
     })
 }
 
-/// A dataset that was counted.
-struct Counted {
-    message: pb::CountedInput,
-    of: ListingRef,
-    owner_name: String,
-    price: Price,
-    assets: usize,
-    list: bool,
-}
-
-async fn count(
-    context: &Context,
-    world: &World,
-    run: &str,
-    spec: &Spec,
-    now: jiff::Timestamp,
-) -> Result<Vec<Counted>, RunError> {
-    let datasets = spec
-        .inputs
-        .iter()
-        .filter_map(|(name, one)| match &one.input {
-            Input::Dataset { dataset, query } => Some((name, one.list, dataset, query)),
-            _ => None,
-        });
-    let counts = datasets.map(async |(input, list, dataset, query)| {
-        count_one(context, world, run, input, list, dataset, query, now).await
-    });
-    try_join_all(counts).await
-}
-
-#[expect(clippy::too_many_arguments, reason = "they are one question")]
-async fn count_one(
-    context: &Context,
-    world: &World,
-    run: &str,
-    input: &str,
-    list: bool,
-    dataset: &ListingRef,
-    query: &DatasetQuery,
-    now: jiff::Timestamp,
-) -> Result<Counted, RunError> {
-    let owner = dataset.owner.to_string();
-    let found = context
-        .catalogue
-        .listing(&owner, dataset.listing.as_str())
-        .await;
-    let what = format!("input `{input}`: dataset `{}`", dataset.listing);
-    let found = found.map_err(RunError::call(what.clone()))?;
-    let access = world.access(dataset, now);
-    let who = first_of([&found.owner_name, &dataset.owner.short(), &String::new()]);
-    if let Some(reason) = access.refusal(&format!("dataset `{}`", dataset.listing), &who, now) {
-        let input = input.to_owned();
-        return Err(oc_workflow::plan::PlanError::Data { input, reason }.into());
-    }
-    let ask = CountRequest {
-        listing_id: dataset.listing.to_string(),
-        query: Some(request::query_message(query)),
-        grant_id: grant_text(&access),
-    };
-    let limit = Duration::from_secs(context.settings.planning_seconds);
-    let counted = context.federation.count(dataset.owner, run, ask);
-    let counted = tokio::time::timeout(limit, counted).await;
-    let counted = counted.unwrap_or_else(|_| Err(late(&who)));
-    let counted = counted.map_err(RunError::call(what))?;
-    if counted.count == 0 {
-        let nearest = match counted.nearest_item_id.as_str() {
-            "" => "the dataset is empty".to_owned(),
-            id => match jiff::Timestamp::from_millisecond(counted.nearest_ms) {
-                Ok(at) => format!("the nearest is `{id}` of {at:.0}"),
-                Err(_) => format!("the nearest is `{id}`"),
-            },
-        };
-        return Err(RunError::NoImages {
-            input: input.to_owned(),
-            dataset: dataset.listing.to_string(),
-            nearest,
-        });
-    }
-    let counted = Counted {
-        message: pb::CountedInput {
-            input: input.to_owned(),
-            dataset: Some(pb::ListingRef {
-                owner,
-                listing_id: dataset.listing.to_string(),
-            }),
-            count: counted.count,
-            bytes: counted.bytes,
-            ..pb::CountedInput::default()
-        },
-        of: dataset.clone(),
-        owner_name: who,
-        price: price_of(&found),
-        assets: query.assets.len(),
-        list,
-    };
-    if !list && (counted.message.count, counted.assets) != (1, 1) {
-        let count = counted.message.count;
-        return Err(RunError::invalid(
-            format!("inputs.{input}"),
-            format!("it takes one file and {count} images match: name one asset and limit 1"),
-        ));
-    }
-    Ok(counted)
-}
-
 pub(super) fn late(who: &str) -> CallError {
     CallError {
         kind: oc_kernel::Kind::Timeout,
@@ -452,7 +346,7 @@ pub(super) fn grant_text(access: &Access) -> String {
 fn data_of(
     world: &World,
     spec: &Spec,
-    counted: &[Counted],
+    counted: &[count::Counted],
     now: jiff::Timestamp,
 ) -> BTreeMap<String, InputData> {
     let datasets = counted.iter().map(|one| {
@@ -483,7 +377,7 @@ fn data_of(
 }
 
 /// Lengths of the inputs that are lists.
-fn lengths(spec: &Spec, counted: &[Counted]) -> BTreeMap<String, u32> {
+fn lengths(spec: &Spec, counted: &[count::Counted]) -> BTreeMap<String, u32> {
     let small = |length: u64| u32::try_from(length).unwrap_or(u32::MAX);
     let values = spec
         .inputs

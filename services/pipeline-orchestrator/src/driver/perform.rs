@@ -7,16 +7,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use oc_kernel::{OrgId, RunId};
 use oc_proto::federation::v1 as fed;
-use oc_trust::{Artefact, Digest, Manifest, seal};
-use oc_workflow::data::{Input, ListingRef};
 use oc_workflow::run::{Action, AttemptRef, Cause, End, Event, attempt_id, code, fragment_id};
 use tokio::sync::mpsc;
 
 use super::failure::CallFailure;
 use super::follow;
+use super::publish;
 use crate::context::Context;
 use crate::documents::{Published, RunDocument};
-use crate::request::query_message;
 use crate::submission::submission;
 
 /// The pause after the first failure; it doubles up to [`LONGEST_PAUSE`].
@@ -25,9 +23,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Giving back waits at the site until what runs is stopped.
 const RELEASE_LIMIT: Duration = Duration::from_secs(20);
-
-/// How long a manifest can be shown.
-const MANIFEST_MS: u64 = 10 * 365 * 24 * 3_600 * 1000;
 
 /// Something for the run to take in.
 #[derive(Debug)]
@@ -189,7 +184,7 @@ impl Task {
             Action::ReleaseCapacity { at, reservation } => {
                 self.release_capacity(*at, reservation.as_deref()).await
             }
-            Action::Publish => self.publish().await,
+            Action::Publish => publish::publish(self).await,
             Action::SettleBooks { grant } => self.settle(*grant).await,
         }
     }
@@ -205,123 +200,6 @@ impl Task {
 
     pub(super) fn run(&self) -> RunId {
         self.document.run.id()
-    }
-
-    fn dataset(&self, input: &str) -> Result<(&ListingRef, fed::ReserveRequest), CallFailure> {
-        let spec = self.document.spec.inputs.get(input).map(|one| &one.input);
-        let Some(Input::Dataset { dataset, query }) = spec else {
-            return Err(CallFailure::defect(format!(
-                "input `{input}` is no dataset"
-            )));
-        };
-        let grant = format!("{}/{}", dataset.owner, dataset.listing);
-        let ttl = self.document.run.policy().data_hold.as_secs();
-        let ask = fed::ReserveRequest {
-            listing_id: dataset.listing.to_string(),
-            query: Some(query_message(query)),
-            grant_id: self
-                .document
-                .spec
-                .grants
-                .get(&grant)
-                .cloned()
-                .unwrap_or_default(),
-            run_id: self.run().to_string(),
-            operation_id: String::new(),
-            ttl_seconds: u32::try_from(ttl).unwrap_or(u32::MAX),
-        };
-        Ok((dataset, ask))
-    }
-
-    async fn reserve(&self, input: &str, serial: u32) -> Result<fed::ReserveResponse, CallFailure> {
-        let (dataset, ask) = self.dataset(input)?;
-        let ask = fed::ReserveRequest {
-            operation_id: format!("{input}-{serial}"),
-            ..ask
-        };
-        let federation = &self.context.federation;
-        Ok(federation
-            .reserve(dataset.owner, &self.run().to_string(), ask)
-            .await?)
-    }
-
-    async fn reserve_data(&self, input: &str, serial: u32) -> Result<Vec<Told>, CallFailure> {
-        let held = self
-            .reserve(input, serial)
-            .await
-            .map_err(|failure| match failure.code {
-                // Nothing was refused: what was counted is no longer there.
-                code::REFUSED if failure.text.contains("no image") => CallFailure {
-                    code: code::DATA_GONE,
-                    ..failure
-                },
-                _ => failure,
-            })?;
-        let event = Event::DataReserved {
-            input: input.to_owned(),
-            serial,
-            reservation: held.reservation_id,
-            until: moment(held.expires_at_ms),
-        };
-        Ok(vec![Told::Reserved {
-            input: input.to_owned(),
-            items: held.items,
-            event,
-        }])
-    }
-
-    async fn renew_data(
-        &self,
-        input: &str,
-        serial: u32,
-        reservation: &str,
-    ) -> Result<Vec<Told>, CallFailure> {
-        let (dataset, ask) = self.dataset(input)?;
-        let renew = fed::RenewRequest {
-            reservation_id: reservation.to_owned(),
-            ttl_seconds: ask.ttl_seconds,
-        };
-        let federation = &self.context.federation;
-        let held = federation.renew(dataset.owner, &ask.run_id, renew).await?;
-        Ok(vec![Told::Event(Event::DataReserved {
-            input: input.to_owned(),
-            serial,
-            reservation: reservation.to_owned(),
-            until: moment(held.expires_at_ms),
-        })])
-    }
-
-    async fn release_data(
-        &self,
-        input: &str,
-        serial: u32,
-        reservation: Option<&str>,
-    ) -> Result<Vec<Told>, CallFailure> {
-        let (dataset, ask) = self.dataset(input)?;
-        let released = vec![Told::Event(Event::DataReleased {
-            input: input.to_owned(),
-            serial,
-        })];
-        let reservation_id = match reservation {
-            Some(id) => id.to_owned(),
-            // Its answer was lost: the same operation gets the same answer again.
-            None => match self.reserve(input, serial).await {
-                Ok(held) => held.reservation_id,
-                Err(failure) if failure.lasting => return Ok(released),
-                Err(failure) => return Err(failure),
-            },
-        };
-        let release = fed::ReleaseRequest { reservation_id };
-        let asked = self
-            .context
-            .federation
-            .release(dataset.owner, &ask.run_id, release)
-            .await;
-        match asked.map_err(CallFailure::from) {
-            Err(failure) if !failure.lasting => Err(failure),
-            // What the owner does not know is not held.
-            Ok(()) | Err(_) => Ok(released),
-        }
     }
 
     async fn reserve_capacity(&self, at: AttemptRef) -> Result<Vec<Told>, CallFailure> {
@@ -457,93 +335,6 @@ impl Task {
         }
     }
 
-    /// Signs what the attempts that count have left.
-    async fn publish(&self) -> Result<Vec<Told>, CallFailure> {
-        let document = &self.document;
-        let outputs = document.outputs()?;
-        let known = document.known_files();
-        let mut names: BTreeMap<String, String> = BTreeMap::new();
-        for (name, value) in outputs.as_object().into_iter().flatten() {
-            for location in crate::files::locations(value) {
-                names
-                    .entry(location.to_owned())
-                    .or_insert_with(|| name.clone());
-            }
-        }
-        let network = self.network().await?;
-        let now = self.context.clock.now_ms();
-        let mut manifests = Vec::new();
-        for (index, fragment) in document.run.fragments().iter().enumerate() {
-            let Some((attempt, result)) = fragment
-                .counting()
-                .and_then(|it| Some((it, it.result.as_ref()?)))
-            else {
-                continue;
-            };
-            let at = AttemptRef {
-                fragment: u32::try_from(index).unwrap_or(u32::MAX),
-                attempt: attempt.number,
-            };
-            let artefacts = result.objects.iter().map(|object| {
-                let location = crate::files::location(object);
-                let inner = object.key.file_name().to_owned();
-                Artefact {
-                    name: names.get(&location).cloned().unwrap_or(inner),
-                    owner: object.owner,
-                    object: object.key.clone(),
-                    bytes: object.length,
-                    sha256: Digest::from_bytes(*object.sha256.as_bytes()),
-                    media_type: object.media_type.clone(),
-                }
-            });
-            let manifest = Manifest {
-                network: network.clone(),
-                run: self.run(),
-                fragment: fragment_id(self.run(), at.fragment),
-                attempt: attempt_id(self.run(), at),
-                outputs: artefacts.collect(),
-                not_before: now,
-                not_after: now + MANIFEST_MS,
-            };
-            let sealed = seal(&self.context.door, manifest).await?;
-            manifests.push(String::from_utf8_lossy(sealed.bytes()).into_owned());
-        }
-        if crate::files::locations(&outputs)
-            .iter()
-            .any(|location| !known.contains_key(*location))
-        {
-            return Err(CallFailure::defect(
-                "an output names a file that no attempt has left",
-            ));
-        }
-        Ok(vec![Told::Published(Published { outputs, manifests })])
-    }
-
-    /// The network of the run's grants; a name that is none where all of it is ours.
-    async fn network(&self) -> Result<oc_kernel::Name, CallFailure> {
-        let places = self
-            .document
-            .run
-            .fragments()
-            .iter()
-            .map(|fragment| fragment.place());
-        let mut grants = places
-            .filter_map(|place| place.grant)
-            .map(|grant| grant.to_string());
-        let used = grants
-            .next()
-            .or_else(|| self.document.spec.grants.values().next().cloned());
-        let known = match &used {
-            Some(_) => self.context.grants.all().await?,
-            None => Vec::new(),
-        };
-        let grant = known
-            .iter()
-            .find(|grant| Some(&grant.grant_id) == used.as_ref());
-        let network = grant.map_or("own", |grant| grant.network_id.as_str());
-        network.parse().map_err(CallFailure::defect)
-    }
-
     async fn settle(&self, grant: oc_kernel::GrantId) -> Result<Vec<Told>, CallFailure> {
         let settled = self.context.books.settle(&grant.to_string()).await?;
         let dispute = settled.disputes.first().map(|dispute| dispute.text.clone());
@@ -572,7 +363,7 @@ async fn within<T>(
     })
 }
 
-fn moment(ms: u64) -> Timestamp {
+pub(super) fn moment(ms: u64) -> Timestamp {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
 }
