@@ -8,7 +8,6 @@
 #![expect(clippy::print_stdout, reason = "the figures are the program's output")]
 
 #[path = "../tests/it/behind.rs"]
-#[expect(dead_code, reason = "the tests use more of it")]
 mod behind;
 #[path = "../tests/it/org.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
