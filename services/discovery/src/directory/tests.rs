@@ -1,0 +1,135 @@
+//! A directory over a store of its own.
+
+use oc_kernel::SystemClock;
+use oc_store::SqliteStore;
+use oc_trust::OrgKeys;
+
+use super::*;
+
+struct South {
+    keys: OrgKeys,
+    peer: PeerId,
+    introduction: Introduction,
+}
+
+impl South {
+    fn new() -> Self {
+        let keys = OrgKeys::generate();
+        let peer = keys.node.peer_id().as_str().parse().unwrap();
+        let introduction = Introduction {
+            key_sets: vec![keys.found().unwrap().bytes().to_vec()],
+            name: "South".to_owned(),
+            version: "0.1.0".to_owned(),
+        };
+        Self {
+            keys,
+            peer,
+            introduction,
+        }
+    }
+
+    fn org(&self) -> OrgId {
+        KeyHistory::start(self.keys.found().unwrap()).unwrap().org()
+    }
+}
+
+async fn directory(store: &Arc<dyn Store>) -> Directory {
+    let own = OrgId::from_digest([1; 32]);
+    let clock = Arc::new(SystemClock);
+    Directory::load(own, store.clone(), clock).await.unwrap()
+}
+
+async fn store() -> Arc<dyn Store> {
+    Arc::new(SqliteStore::temporary().await.unwrap())
+}
+
+async fn stored(store: &Arc<dyn Store>) -> usize {
+    let partners: Documents<PartnerRecord> = Documents::new(store.clone(), &PARTNERS, 1);
+    partners.all(&Query::all()).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_partner_is_known_after_a_restart_and_not_connected() {
+    let (store, south, network) = (store().await, South::new(), NetworkId::generate());
+    let before = directory(&store).await;
+    before
+        .introduce(network, south.peer, Vec::new(), &south.introduction)
+        .await
+        .unwrap();
+    assert!(before.partner(south.org()).unwrap().record.nodes[0].connected);
+    let after = directory(&store).await;
+    let partner = after.partner_of(south.peer).unwrap();
+    assert_eq!(partner.record.name, "South");
+    assert!(!partner.record.nodes[0].connected);
+}
+
+#[tokio::test]
+async fn who_was_met_in_one_network_only_is_forgotten_with_it_unless_there_are_books() {
+    let (store, network) = (store().await, NetworkId::generate());
+    let directory = directory(&store).await;
+    let (stranger, partner) = (South::new(), South::new());
+    for south in [&stranger, &partner] {
+        directory
+            .introduce(network, south.peer, Vec::new(), &south.introduction)
+            .await
+            .unwrap();
+    }
+    directory.keep_for_books(partner.org()).await.unwrap();
+    directory.leave(network).await.unwrap();
+    assert!(directory.partner(stranger.org()).is_err());
+    let kept = directory.partner(partner.org()).unwrap();
+    assert!(kept.record.nodes.is_empty());
+    assert_eq!(kept.history.org(), partner.org());
+    assert!(directory.partner_of(partner.peer).is_none());
+    assert_eq!(stored(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_blocked_organisation_stays_blocked_when_it_introduces_itself_again() {
+    let (store, south, network) = (store().await, South::new(), NetworkId::generate());
+    let directory = directory(&store).await;
+    let introduce = || directory.introduce(network, south.peer, Vec::new(), &south.introduction);
+    introduce().await.unwrap();
+    let nodes = directory.block(south.org(), "a test").await.unwrap();
+    assert_eq!(nodes, [south.peer]);
+    assert_eq!(directory.block_of(south.peer).unwrap().reason, "a test");
+    let refused = introduce().await.unwrap_err();
+    assert!(matches!(refused, DiscoveryError::Blocked(_)), "{refused}");
+    directory.unblock(south.org()).await.unwrap();
+    introduce().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_shows_anothers_key_set_is_refused_and_nothing_is_stored() {
+    let (store, south) = (store().await, South::new());
+    let directory = directory(&store).await;
+    let thief = South::new().peer;
+    let refused = directory
+        .introduce(
+            NetworkId::generate(),
+            thief,
+            Vec::new(),
+            &south.introduction,
+        )
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, DiscoveryError::Introduction { .. }),
+        "{refused}"
+    );
+    assert_eq!(stored(&store).await, 0);
+}
+
+#[tokio::test]
+async fn a_node_blocked_by_its_own_name_is_refused_until_it_is_unblocked() {
+    let (store, peer) = (store().await, South::new().peer);
+    directory(&store)
+        .await
+        .block_node(peer, "noise")
+        .await
+        .unwrap();
+    let after = directory(&store).await;
+    assert_eq!(after.block_of(peer).unwrap().reason, "noise");
+    after.unblock_node(peer).await.unwrap();
+    assert!(after.block_of(peer).is_none());
+}
