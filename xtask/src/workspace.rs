@@ -36,7 +36,6 @@ const LIBRARIES: &[(&str, &[&str])] = &[
 /// Third-party crates that one crate of ours knows, and nobody else.
 const OWNED: &[(&str, &[&str])] = &[
     ("libp2p", &["oc-federation"]),
-    ("libp2p-stream", &["oc-federation"]),
     ("rusqlite", &["oc-store", "oc-accounting"]),
     ("object_store", &["oc-objects"]),
     ("rquickjs", &["oc-cwl"]),
