@@ -3,4 +3,5 @@
 
 mod demo;
 mod joining;
+mod running;
 mod starting;

@@ -3,6 +3,8 @@
 use std::process::{Command, Output};
 
 use oc_testkit::{Node, program};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 fn up(arguments: &[&str]) -> Output {
     Command::new(program()).args(arguments).output().unwrap()
@@ -92,6 +94,21 @@ fn settings_are_printed_without_starting() {
     );
 }
 
+/// The status line for a body that is only announced: the node refuses before the body has come, so a client
+/// that went on sending could find the connection closed.
+async fn announce(node: &Node, token: &str, length: usize) -> String {
+    let address = node.address().trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/compute/v1/offers HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    String::from_utf8_lossy(&status).into_owned()
+}
+
 #[tokio::test]
 async fn ten_megabytes_of_json_and_deep_nesting_and_climbing_paths_are_refused() {
     let node = Node::start("North").await;
@@ -106,12 +123,8 @@ async fn ten_megabytes_of_json_and_deep_nesting_and_climbing_paths_are_refused()
         request.send().await.unwrap().status().as_u16()
     };
     assert_eq!(
-        post(format!(
-            "{{\"offer\":{{\"title\":\"{}\"}}}}",
-            "x".repeat(10 << 20)
-        ))
-        .await,
-        413
+        announce(&node, token.trim(), 10 << 20).await,
+        "HTTP/1.1 413"
     );
     assert_eq!(
         post(format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))).await,
