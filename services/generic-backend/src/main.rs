@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use oc_generic_backend::{Accounts, LocalAccounts, NAME, Parts, build};
 use oc_kernel::{Clock, SystemClock};
+use oc_service::access::{AnyOf, Authenticator};
 use oc_service::process::{Composition, Process, run};
 use oc_store::{SqliteOptions, SqliteStore, Store};
 use serde::{Deserialize, Serialize};
@@ -31,12 +32,13 @@ fn main() -> ExitCode {
 }
 
 async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
+    let services: Arc<dyn Authenticator> = Arc::new(process.settings.callers());
     let path = process.settings.service.store;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let accounts = Accounts::new(store.clone(), clock.clone());
+    let people = LocalAccounts::new(Accounts::new(store.clone(), clock.clone()));
     Ok(Composition {
         app: build(Parts { store, clock }),
-        authenticator: Arc::new(LocalAccounts::new(accounts)),
+        authenticator: Arc::new(AnyOf::new([services, Arc::new(people)])),
     })
 }

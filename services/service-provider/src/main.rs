@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use oc_door::Accounts;
 use oc_kernel::SystemClock;
+use oc_service::access::{AnyOf, Authenticator};
 use oc_service::process::{Composition, Process, run};
 use oc_service_provider::{NAME, Parts, build};
 use oc_store::{SqliteOptions, SqliteStore};
@@ -32,14 +33,18 @@ fn main() -> ExitCode {
 }
 
 async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
+    let services: Arc<dyn Authenticator> = Arc::new(process.settings.callers());
     let path = process.settings.service.store;
     let switchboard = process.switchboard;
-    let authenticator = Arc::new(Accounts::new(&switchboard, NAME));
+    let people = Arc::new(Accounts::new(&switchboard, NAME));
     let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?);
     let app = build(Parts {
         store,
         clock: Arc::new(SystemClock),
         switchboard,
     });
-    Ok(Composition { app, authenticator })
+    Ok(Composition {
+        app,
+        authenticator: Arc::new(AnyOf::new([services, people])),
+    })
 }
