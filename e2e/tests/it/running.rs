@@ -175,4 +175,9 @@ async fn a_run_ends_well_although_the_node_was_killed_in_the_middle() {
         i32::from(RunState::Succeeded),
         "no_silence: {why}"
     );
+    assert!(
+        !node.log().contains("makes no entry in the books"),
+        "our own work left an event that the books cannot read:\n{}",
+        node.log()
+    );
 }

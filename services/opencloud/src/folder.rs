@@ -71,9 +71,11 @@ impl NodeFolder {
         Ok(fs::read_to_string(self.address_file())?.trim().to_owned())
     }
 
-    /// Says where the node can be reached.
+    /// Says where the node can be reached. Put in place whole: a reader who looks meanwhile never sees half of it.
     pub(crate) fn write_address(&self, address: &str) -> io::Result<()> {
-        fs::write(self.address_file(), format!("{address}\n"))
+        let unfinished = self.0.join("address.new");
+        fs::write(&unfinished, format!("{address}\n"))?;
+        fs::rename(unfinished, self.address_file())
     }
 
     /// Says that no node runs here any more.
@@ -114,6 +116,23 @@ mod tests {
             fs::read_to_string(folder.admin_token()).unwrap(),
             "secret\n"
         );
+    }
+
+    #[test]
+    fn a_reader_never_sees_half_an_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = NodeFolder::new(folder.path().to_owned());
+        folder.write_address("http://127.0.0.1:1").unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for _ in 0..2_000 {
+                    folder.write_address("http://127.0.0.1:1").unwrap();
+                }
+            });
+            while !writer.is_finished() {
+                assert_eq!(folder.address().unwrap(), "http://127.0.0.1:1");
+            }
+        });
     }
 
     #[test]

@@ -380,9 +380,10 @@ fn observations(before: &Run, after: &Run, now: Timestamp) -> Vec<OutboxEvent> {
             let cores = after.plan().fragments[index as usize].resources.cores;
             let grant = attempt.place.grant.map(|grant| grant.to_string());
             let observation = |state: &str, outcome: &str| {
-                let subject = grant.clone().unwrap_or_else(|| "own".to_owned());
+                // Books of our own work on our own machines are kept without a grant.
+                let books = grant.clone().unwrap_or_else(|| "own".to_owned());
                 let data = json!({
-                    "grant_id": grant,
+                    "grant_id": books,
                     "run_id": after.id(),
                     "fragment_id": fragment_id(after.id(), index),
                     "attempt_id": attempt_id(after.id(), at),
@@ -391,7 +392,7 @@ fn observations(before: &Run, after: &Run, now: Timestamp) -> Vec<OutboxEvent> {
                     "cores": cores,
                     "outcome": outcome,
                 });
-                OutboxEvent::new("oc.pipeline.attempt.v1", subject, data)
+                OutboxEvent::new("oc.pipeline.attempt.v1", books, data)
             };
             if newly_held {
                 events.push(observation("submitted", ""));
