@@ -13,7 +13,8 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of all files together.
     pub total_bytes: usize,
-    /// Steps of all workflows in the document together.
+    /// Steps of all workflows in the document together, and of a run of it, where each subworkflow counts as often as
+    /// it is run.
     pub steps: usize,
 }
 

@@ -99,6 +99,15 @@ impl<'r> Loader<'r> {
             let id = id.unwrap_or_default();
             self.process_of(file, id, place, None, &Trail::ROOT)
         });
+        if let (Some(file), Some(process)) = (&file, &process)
+            && unfolded(process, &mut HashMap::new()) > self.limits.steps
+        {
+            let limit = self.limits.steps;
+            let message = format!(
+                "running this takes more than {limit} steps, with each subworkflow counted as often as it is run"
+            );
+            self.error(file.root.mark, &Trail::ROOT, message);
+        }
         let faulty = self
             .findings
             .iter()
@@ -267,4 +276,22 @@ pub(super) fn fragment(id: &str) -> &str {
 pub(super) fn short(id: &str) -> &str {
     let fragment = fragment(id);
     fragment.rsplit_once('/').map_or(fragment, |(_, last)| last)
+}
+
+/// Steps that a run of the process has. A document of a few lines can name the same subworkflow again and again, so
+/// that each level multiplies: whoever walks the steps one by one must know before.
+fn unfolded(process: &Process, known: &mut HashMap<*const Process, usize>) -> usize {
+    let steps = process.workflow().map(|workflow| &workflow.steps);
+    steps.into_iter().flatten().fold(0_usize, |sum, step| {
+        let of = Arc::as_ptr(&step.run);
+        let inner = match known.get(&of) {
+            Some(inner) => *inner,
+            None => {
+                let inner = unfolded(&step.run, known);
+                known.insert(of, inner);
+                inner
+            }
+        };
+        sum.saturating_add(inner).saturating_add(1)
+    })
 }

@@ -79,6 +79,38 @@ $graph:
 }
 
 #[test]
+fn subworkflows_that_multiply_are_refused_before_anything_walks_them() {
+    use std::fmt::Write as _;
+    let mut text = "\
+cwlVersion: v1.2
+$graph:
+- {id: w0, class: ExpressionTool, inputs: [], outputs: [], expression: $(null)}
+"
+    .to_owned();
+    for level in 1..=7 {
+        let id = if level == 7 {
+            "main".to_owned()
+        } else {
+            format!("w{level}")
+        };
+        let steps: Vec<_> = (0..10)
+            .map(|step| format!("s{step}: {{in: [], out: [], run: '#w{}'}}", level - 1))
+            .collect();
+        let steps = steps.join(", ");
+        writeln!(
+            text,
+            "- {{id: {id}, class: Workflow, inputs: [], outputs: [], steps: {{{steps}}}, requirements: [{{class: SubworkflowFeatureRequirement}}]}}"
+        )
+        .unwrap();
+    }
+    let error = Document::parse(&text, "bomb.cwl", &Limits::default()).unwrap_err();
+    assert!(
+        error.to_string().contains("more than 20000 steps"),
+        "{error}"
+    );
+}
+
+#[test]
 fn imports_and_includes_are_drawn_in_and_faults_in_them_name_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
