@@ -379,7 +379,7 @@ fn observations(before: &Run, after: &Run, now: Timestamp) -> Vec<OutboxEvent> {
             let newly_over = over(attempt) && !known.is_some_and(over);
             let cores = after.plan().fragments[index as usize].resources.cores;
             let grant = attempt.place.grant.map(|grant| grant.to_string());
-            let observation = |state: &str, outcome: &str| {
+            let observation = |state: &str, outcome: Option<&str>| {
                 // Books of our own work on our own machines are kept without a grant.
                 let books = grant.clone().unwrap_or_else(|| "own".to_owned());
                 let data = json!({
@@ -395,7 +395,7 @@ fn observations(before: &Run, after: &Run, now: Timestamp) -> Vec<OutboxEvent> {
                 OutboxEvent::new("oc.pipeline.attempt.v1", books, data)
             };
             if newly_held {
-                events.push(observation("submitted", ""));
+                events.push(observation("submitted", None));
             }
             if newly_over && held(attempt) {
                 let outcome = match attempt.outcome {
@@ -404,7 +404,7 @@ fn observations(before: &Run, after: &Run, now: Timestamp) -> Vec<OutboxEvent> {
                     Some(Outcome::Cancelled) => "cancelled",
                     Some(Outcome::Lost) | None => "lost",
                 };
-                events.push(observation("ended", outcome));
+                events.push(observation("ended", Some(outcome)));
             }
         }
     }
