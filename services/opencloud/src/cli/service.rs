@@ -15,6 +15,7 @@ pub(crate) enum ServiceCommand {
         /// Name
         name: String,
         /// Version
+        #[arg(id = "service_version", value_name = "VERSION")]
         version: String,
         /// The CWL document
         cwl: PathBuf,
@@ -32,6 +33,7 @@ pub(crate) enum ServiceCommand {
         /// Name
         name: String,
         /// Version
+        #[arg(id = "service_version", value_name = "VERSION")]
         version: String,
     },
     /// Replace the document or the description of a version
@@ -39,6 +41,7 @@ pub(crate) enum ServiceCommand {
         /// Name
         name: String,
         /// Version
+        #[arg(id = "service_version", value_name = "VERSION")]
         version: String,
         /// The new CWL document
         #[arg(long)]
@@ -52,6 +55,7 @@ pub(crate) enum ServiceCommand {
         /// Name
         name: String,
         /// Version
+        #[arg(id = "service_version", value_name = "VERSION")]
         version: String,
     },
 }
