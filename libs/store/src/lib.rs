@@ -2,8 +2,8 @@
 //!
 //! A [`Store`] holds JSON documents by collection and key. One document together with its outbox is the
 //! only atomic unit: whatever spans two documents is a chain of idempotent steps, so that the same code
-//! runs on SQLite and on a MongoDB without transactions. Every write states the revision it saw, every
-//! deletion leaves a tombstone until its events are out.
+//! runs on SQLite and on a MongoDB without transactions. Every write states the revision it saw. A
+//! deletion leaves a tombstone until its events are out, and then nothing.
 //!
 //! It knows no service, no transport and no domain. A driver proves itself with [`testsuite!`].
 

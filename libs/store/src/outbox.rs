@@ -12,9 +12,6 @@ use tokio::sync::{Mutex, watch};
 
 use crate::Store;
 
-/// Tombstones removed after one acknowledgement; more wait for the next.
-const SWEEP_BATCH: usize = 100;
-
 /// An event that is to leave with a write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxEvent {
@@ -74,7 +71,7 @@ impl OutboxEntry {
     }
 }
 
-/// A store's outbox as the bus's [`Relay`](oc_bus::Relay) reads it. Sweeps tombstones whose events are out.
+/// A store's outbox as the bus's [`Relay`](oc_bus::Relay) reads it.
 #[derive(Debug)]
 pub struct StoreOutbox {
     store: Arc<dyn Store>,
@@ -123,12 +120,7 @@ impl OutboxSource for StoreOutbox {
         self.store
             .acknowledge(&tokens)
             .await
-            .map_err(SourceError::new)?;
-        self.store
-            .sweep(SWEEP_BATCH)
-            .await
-            .map_err(SourceError::new)?;
-        Ok(())
+            .map_err(SourceError::new)
     }
 
     async fn changed(&self, at_most: Duration) {

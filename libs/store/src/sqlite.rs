@@ -242,17 +242,6 @@ impl Store for SqliteStore {
         self.changes.clone()
     }
 
-    async fn sweep(&self, limit: usize) -> Result<usize, StoreError> {
-        // Most calls find nothing: look first, without holding up the writer.
-        let found = self.read(move |connection| read::sweepable(connection).map_err(sql));
-        if !found.await? {
-            return Ok(0);
-        }
-        self.writer
-            .submit(move |session| session.sweep(limit).map(Ok))
-            .await
-    }
-
     async fn ping(&self) -> Result<(), StoreError> {
         self.read(|connection| read::ping(connection).map_err(sql))
             .await?;

@@ -52,7 +52,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     ) -> Result<Revision, StoreError>;
 
     /// Replaces the document by a tombstone and, in the same act, removes its index entries and writes
-    /// `events`. Answers with the tombstone's revision, or with none where nothing was there to delete
+    /// `events`. The tombstone goes with the last event that waits before or of it; the revisions of a
+    /// document that is made anew go on from there all the same. Answers with the tombstone's revision, or with none where nothing was there to delete
     /// (then no event leaves either). [`Expect::Revision`] of an absent document is stale.
     async fn delete(
         &self,
@@ -75,14 +76,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// order of its writes.
     async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError>;
 
-    /// Removes events that are out. Unknown tokens are ignored.
+    /// Removes events that are out, and the tombstones that waited for them. Unknown tokens are ignored.
     async fn acknowledge(&self, tokens: &[OutboxToken]) -> Result<(), StoreError>;
 
     /// Changes whenever events were added to the outbox.
     fn outbox_changes(&self) -> watch::Receiver<u64>;
-
-    /// Removes at most `limit` tombstones all of whose events are out, and says how many.
-    async fn sweep(&self, limit: usize) -> Result<usize, StoreError>;
 
     /// Succeeds while the store answers.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -141,6 +141,7 @@ fn event(grant: &Grant) -> OutboxEvent {
             "consumer": grant.consumer,
             "network_id": grant.network,
             "price": price,
+            "swept": grant.swept,
         }),
     )
 }

@@ -259,6 +259,9 @@ impl Directory {
                 let nodes = std::mem::take(&mut record.nodes);
                 let (left, stay) = nodes.into_iter().partition(|n| n.network_id == network);
                 record.nodes = stay;
+                if record.nodes.is_empty() {
+                    record.version.clear();
+                }
                 let left: Vec<crate::domain::partner::NodeRecord> = left;
                 let places = left.iter().map(|node| (network, node.peer_id));
                 Ok(places

@@ -215,16 +215,6 @@ pub(super) fn outbox(connection: &Connection, limit: usize) -> rusqlite::Result<
     rows.collect()
 }
 
-/// True when a sweep would find something.
-pub(super) fn sweepable(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM documents WHERE value IS NULL
-             AND last_event < (SELECT ifnull(min(place), 9223372036854775807) FROM outbox))",
-        )?
-        .query_row([], |row| row.get(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::end_of_prefix;

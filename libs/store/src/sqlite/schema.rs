@@ -60,6 +60,8 @@ pub(super) fn open_writer(path: &Path, durable: bool) -> Result<Connection, Stor
         connection.pragma_update(None, "journal_mode", "WAL")?;
         let synchronous = if durable { "FULL" } else { "OFF" };
         connection.pragma_update(None, "synchronous", synchronous)?;
+        // What was deleted is overwritten: nothing of it stays in free pages of the file.
+        connection.pragma_update(None, "secure_delete", true)?;
         let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         Ok((connection, found))
     };

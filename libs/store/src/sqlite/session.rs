@@ -10,6 +10,9 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use super::writer::Outcome;
 use crate::{Collection, Expect, IndexValue, OutboxEvent, StoreError};
 
+/// Tombstones removed along with one write; more wait for the next.
+const SWEEP_BATCH: usize = 256;
+
 /// The writing connection with what is known about the file.
 pub(super) struct Session<'c> {
     connection: &'c Connection,
@@ -106,6 +109,7 @@ impl<'c> Session<'c> {
         self.write(collection, &key, revision, None, &events)?;
         let old = entries_of(collection, current.as_ref());
         self.change_entries(collection, &key, &old, &[])?;
+        self.sweep()?;
         Ok(Ok(Some(Revision(revision))))
     }
 
@@ -115,18 +119,21 @@ impl<'c> Session<'c> {
             .prepare_cached("DELETE FROM outbox WHERE place = ?1")?;
         places
             .iter()
-            .try_for_each(|place| delete.execute([place]).map(drop))
+            .try_for_each(|place| delete.execute([place]).map(drop))?;
+        self.sweep()
     }
 
     /// Removes tombstones older than every event that still waits.
-    pub(super) fn sweep(&mut self, limit: usize) -> rusqlite::Result<usize> {
+    fn sweep(&mut self) -> rusqlite::Result<()> {
         let mut find = self.connection.prepare_cached(
             "SELECT rowid, collection, revision FROM documents WHERE value IS NULL
              AND last_event < (SELECT ifnull(min(place), 9223372036854775807) FROM outbox)
              ORDER BY last_event LIMIT ?1",
         )?;
         let found = find
-            .query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .query_map([SWEEP_BATCH], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
             .collect::<rusqlite::Result<Vec<(i64, String, u64)>>>()?;
         for (row, collection, revision) in &found {
             self.execute(
@@ -136,8 +143,10 @@ impl<'c> Session<'c> {
             )?;
             self.execute("DELETE FROM documents WHERE rowid = ?1", [row])?;
         }
-        self.swept.clear();
-        Ok(found.len())
+        if !found.is_empty() {
+            self.swept.clear();
+        }
+        Ok(())
     }
 
     /// Builds the index entries afresh where the collection was declared otherwise before.

@@ -1,10 +1,13 @@
 //! The contract suite, and what only a file can show.
 
+use std::path::Path;
 use std::sync::Arc;
+
+use serde_json::json;
 
 use super::{SqliteOptions, SqliteStore};
 use crate::testsuite::Fixture;
-use crate::{Store, StoreError};
+use crate::{Collection, Expect, OutboxEvent, Store, StoreError};
 
 #[derive(Debug)]
 struct File(tempfile::TempDir);
@@ -35,6 +38,20 @@ async fn a_folder_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_is_to_be_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    std::fs::write(&path, "no store at all, ".repeat(512)).unwrap();
+    let error = SqliteStore::open(&path, SqliteOptions::default())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("store.db is damaged"), "{text}");
+    assert!(text.contains("from a backup"), "{text}");
+}
+
+#[tokio::test]
 async fn a_file_of_a_newer_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
@@ -62,4 +79,54 @@ async fn a_temporary_store_leaves_nothing_behind() {
     assert!(folder.exists());
     drop(store);
     assert!(!folder.exists());
+}
+
+static THINGS: Collection = Collection::new("things", &[]);
+
+fn rows(file: &Path) -> u64 {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let count = "SELECT count(*) FROM documents";
+    connection.query_row(count, [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_tombstone_stays_until_its_event_is_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.db");
+    let store = SqliteStore::open(&file, SqliteOptions::default())
+        .await
+        .unwrap();
+    let event = |kind: &str| vec![OutboxEvent::new(kind, "a", json!({}))];
+    let put = store.put(&THINGS, "a", Expect::Any, b"{}".into(), event("in"));
+    put.await.unwrap();
+    let delete = store.delete(&THINGS, "a", Expect::Any, event("out"));
+    delete.await.unwrap();
+    for entry in store.outbox(10).await.unwrap() {
+        assert_eq!(rows(&file), 1, "{} was not out", entry.event.kind);
+        store.acknowledge(&[entry.token]).await.unwrap();
+    }
+    assert_eq!(rows(&file), 0);
+}
+
+#[tokio::test]
+async fn nothing_of_a_deleted_document_stays_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.db");
+    let store = SqliteStore::open(&file, SqliteOptions::default())
+        .await
+        .unwrap();
+    let secret = "marmalade-".repeat(2000);
+    let value = json!({ "secret": secret }).to_string().into_bytes();
+    let put = store.put(&THINGS, "marmalade", Expect::Any, value, vec![]);
+    put.await.unwrap();
+    let holds = |file: &Path| {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        bytes.windows(9).any(|window| window == b"marmalade")
+    };
+    let log = folder.path().join("store.db-wal");
+    assert!(holds(&file) || holds(&log));
+    let delete = store.delete(&THINGS, "marmalade", Expect::Any, vec![]);
+    delete.await.unwrap();
+    drop(store);
+    assert!(!holds(&file) && !holds(&log));
 }

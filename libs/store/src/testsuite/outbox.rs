@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Fixture, OTHERS, THINGS};
+use super::{Fixture, THINGS};
 use crate::{Expect, OutboxEvent, Store};
 
 fn event(kind: &str, n: u32) -> OutboxEvent {
@@ -95,36 +95,4 @@ pub async fn the_signal_tells_of_new_events(fixture: &dyn Fixture) {
         .await
         .expect("the signal changes")
         .unwrap();
-}
-
-pub async fn a_tombstone_stays_until_its_event_is_out(fixture: &dyn Fixture) {
-    let store = fixture.open().await;
-    let put = store.put(
-        &THINGS,
-        "a",
-        Expect::Any,
-        b"{}".into(),
-        vec![event("in", 1)],
-    );
-    put.await.unwrap();
-    store
-        .delete(&THINGS, "a", Expect::Any, vec![event("out", 2)])
-        .await
-        .unwrap();
-    let other = store.put(&OTHERS, "b", Expect::Any, b"{}".into(), vec![]);
-    other.await.unwrap();
-    assert_eq!(store.sweep(10).await.unwrap(), 0);
-
-    let entries = store.outbox(10).await.unwrap();
-    store
-        .acknowledge(&[entries[0].token.clone()])
-        .await
-        .unwrap();
-    assert_eq!(store.sweep(10).await.unwrap(), 0);
-    store
-        .acknowledge(&[entries[1].token.clone()])
-        .await
-        .unwrap();
-    assert_eq!(store.sweep(10).await.unwrap(), 1);
-    assert!(store.get(&OTHERS, "b").await.unwrap().is_some());
 }

@@ -185,11 +185,17 @@ impl Provider {
         }
     }
 
-    /// Ends every reservation of a grant, which has ended.
-    pub(crate) async fn end_grant(&self, grant_id: &str) -> Result<(), DataError> {
+    /// Ends every reservation of a grant, which has ended; with `forget` nothing of them stays.
+    pub(crate) async fn end_grant(&self, grant_id: &str, forget: bool) -> Result<(), DataError> {
         let query = StoreQuery::equals("grant", grant_id);
         for held in self.0.reservations.all(&query).await? {
             self.close(&held.key).await?;
+            if forget {
+                self.0
+                    .reservations
+                    .delete(&held.key, oc_store::Expect::Any, Vec::new())
+                    .await?;
+            }
         }
         Ok(())
     }

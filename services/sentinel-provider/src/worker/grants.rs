@@ -1,4 +1,4 @@
-//! Ends the reservations of a grant when the grant ends.
+//! Ends the reservations of a grant when the grant ends, and forgets them when nothing of the grant is to stay.
 
 use std::time::Duration;
 
@@ -37,8 +37,11 @@ pub(crate) async fn end_with_grants(
         };
         let data = delivery.event.data.as_ref();
         let text = |field: &str| data.and_then(|data| data[field].as_str());
+        let swept = data.is_some_and(|data| data["swept"] == true);
         let ended = match (text("grant_id"), text("state")) {
-            (Some(grant), Some(state)) if OVER.contains(&state) => provider.end_grant(grant).await,
+            (Some(grant), Some(state)) if OVER.contains(&state) => {
+                provider.end_grant(grant, swept).await
+            }
             _ => Ok(()),
         };
         match ended {

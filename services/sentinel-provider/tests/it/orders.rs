@@ -7,6 +7,7 @@ use oc_kernel::{Clock as _, Kind};
 use oc_proto::federation::v1 as pb;
 use oc_proto::types::v1::{BoundingBox, DatasetQuery, PropertyFilter, TimeRange};
 use oc_service::CallError;
+use oc_store::{Collection, Query};
 use serde_json::json;
 
 use crate::neighbours::Granted;
@@ -63,6 +64,15 @@ pub(crate) fn grant(world: &World, id: &str) {
 
 fn kind(status: tonic::Status) -> Kind {
     CallError::from(status).kind
+}
+
+/// Reservations in the store, also those that have ended.
+async fn kept(world: &World) -> usize {
+    static RESERVATIONS: Collection = Collection::new("reservations", &[]);
+    let page = oc_kernel::PageRequest::default();
+    let store = &world.node.store;
+    let found = store.list(&RESERVATIONS, &Query::all(), &page).await;
+    found.unwrap().items.len()
 }
 
 async fn alive(world: &World) -> usize {
@@ -342,6 +352,15 @@ async fn the_end_of_a_grant_ends_its_reservations() {
     world.bus.publish(revoked).await.unwrap();
     until("the end of the reservation", async || {
         alive(&world).await == 1
+    })
+    .await;
+    assert_eq!(kept(&world).await, 2);
+    let swept = CloudEvent::new("2", "/compute-provider", "oc.compute.grant.v1")
+        .with_subject("grant-1")
+        .with_data(json!({"grant_id": "grant-1", "state": "revoked", "swept": true}));
+    world.bus.publish(swept).await.unwrap();
+    until("nothing of the grant is left", async || {
+        kept(&world).await == 1
     })
     .await;
 }
