@@ -10,7 +10,9 @@ use oc_kernel::Kind;
 use oc_proto::backend::v1::AuthenticateRequest;
 use oc_proto::backend::v1::account_service_client::AccountServiceClient;
 use oc_service::access::{AuthError, Authenticator, Principal, Role, User};
-use oc_service::{CallError, Switchboard};
+use oc_service::{CallError, Channel};
+
+use crate::door::Door;
 
 /// How long an answer is believed: a token that is taken away opens nothing this much later.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -18,18 +20,16 @@ const BELIEVED: Duration = Duration::from_secs(5);
 const MOST: usize = 4096;
 
 /// Local accounts as every other service sees them.
-pub struct Accounts {
-    switchboard: Switchboard,
-    me: &'static str,
+pub(crate) struct Accounts {
+    backend: Channel,
     known: Mutex<BTreeMap<String, (Instant, User)>>,
 }
 
 impl Accounts {
-    /// The accounts as the service `me` sees them.
-    pub fn new(switchboard: &Switchboard, me: &'static str) -> Self {
+    /// The accounts as the service behind `door` sees them.
+    pub(crate) fn of(door: &Door) -> Self {
         Self {
-            switchboard: switchboard.clone(),
-            me,
+            backend: door.backend(),
             known: Mutex::default(),
         }
     }
@@ -59,8 +59,7 @@ impl Authenticator for Accounts {
         if let Some(user) = self.remembered(token) {
             return Ok(Some(Principal::User(user)));
         }
-        let mut client =
-            AccountServiceClient::new(self.switchboard.channel(self.me, "generic-backend"));
+        let mut client = AccountServiceClient::new(self.backend.clone());
         let request = AuthenticateRequest {
             token: token.to_owned(),
         };

@@ -110,6 +110,10 @@ impl Door {
         self.switchboard.channel(self.me, "discovery")
     }
 
+    pub(crate) fn backend(&self) -> Channel {
+        self.switchboard.channel(self.me, "generic-backend")
+    }
+
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
     }

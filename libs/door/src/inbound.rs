@@ -8,11 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName};
 use oc_kernel::OrgId;
-use oc_service::access::{AuthError, Authenticator, Partner, Principal};
+use oc_service::access::{AnyOf, AuthError, Authenticator, Partner, Principal, StaticTokens};
 use oc_trust::caller::Caller as Statement;
 use oc_trust::envelope::{Here, Unverified};
 use tonic::Status;
 
+use crate::accounts::Accounts;
 use crate::door::Door;
 
 /// Header with the caller statement: a DSSE envelope in base64url without padding (RFC 4648 section 5).
@@ -93,6 +94,14 @@ impl DoorAuthenticator {
             tokens,
             seen: Mutex::default(),
         }
+    }
+
+    /// An authenticator for a service in a process of its own: it knows partners by the door's statements, the
+    /// other services as `callers` does, and people by the accounts of generic-backend.
+    pub fn of_process(door: Door, callers: StaticTokens) -> Self {
+        let people = Accounts::of(&door);
+        let tokens: [Arc<dyn Authenticator>; 2] = [Arc::new(callers), Arc::new(people)];
+        Self::new(door, Arc::new(AnyOf::new(tokens)))
     }
 
     async fn open(&self, header: &[u8], path: &str) -> Result<Partner, AuthError> {

@@ -11,7 +11,6 @@ mod inbound;
 mod partner;
 mod role;
 
-pub use accounts::Accounts;
 pub use bulk::{BULK_TOKEN, BulkBody, BulkRole, LENGTH, SHA256};
 pub use door::{Door, DoorError, Identity};
 pub use inbound::{Caller, DoorAuthenticator, STATEMENT, caller};

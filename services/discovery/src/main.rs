@@ -4,11 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use oc_bus::InProcessBus;
-use oc_door::{Accounts, Door, DoorAuthenticator};
+use oc_door::{Door, DoorAuthenticator};
 use oc_kernel::SystemClock;
-use oc_service::access::{AnyOf, Authenticator};
 use oc_service::process::{self, Composition, Process};
 use oc_store::{SqliteOptions, SqliteStore};
 use serde::{Deserialize, Serialize};
@@ -37,26 +35,20 @@ fn main() -> ExitCode {
 }
 
 async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
-    let services: Arc<dyn Authenticator> = Arc::new(process.settings.callers());
-    let settings = process.settings.service;
-    let store = SqliteStore::open(settings.store, SqliteOptions::default())
-        .await
-        .context("open the store")?;
     let clock = Arc::new(SystemClock);
     let door = Door::new(&process.switchboard, oc_discovery::NAME, clock.clone());
+    let authenticator = DoorAuthenticator::of_process(door, process.settings.callers());
+    let settings = process.settings.service;
     let app = oc_discovery::build(oc_discovery::Parts {
-        store: Arc::new(store),
+        store: Arc::new(SqliteStore::open(settings.store, SqliteOptions::default()).await?),
         bus: Arc::new(InProcessBus::new()),
         clock,
-        switchboard: process.switchboard.clone(),
+        switchboard: process.switchboard,
         metrics: process.metrics,
         settings: settings.discovery,
-    })
-    .await?;
-    let people = Accounts::new(&process.switchboard, oc_discovery::NAME);
-    let tokens = AnyOf::new([services, Arc::new(people)]);
+    });
     Ok(Composition {
-        app,
-        authenticator: Arc::new(DoorAuthenticator::new(door, Arc::new(tokens))),
+        app: app.await?,
+        authenticator: Arc::new(authenticator),
     })
 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod domain;
+mod first_admin;
 mod grpc;
 mod rest;
 
@@ -20,6 +21,7 @@ use oc_store::Store;
 pub use accounts::LocalAccounts;
 pub use domain::account::{Account, Accounts, NewAccount};
 pub use domain::error::BackendError;
+pub use first_admin::{FirstAdminError, first_admin};
 
 use domain::draft::Drafts;
 use domain::favorite::Favorites;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use oc_generic_backend::{Accounts, LocalAccounts, NAME, Parts, build};
+use oc_generic_backend::{Accounts, LocalAccounts, NAME, Parts, build, first_admin};
 use oc_kernel::{Clock, SystemClock};
 use oc_service::access::{AnyOf, Authenticator};
 use oc_service::process::{Composition, Process, run};
@@ -17,12 +17,15 @@ use serde::{Deserialize, Serialize};
 struct Settings {
     /// File of the store.
     store: PathBuf,
+    /// File for the token of the administrator that a node without accounts gets.
+    admin_token: PathBuf,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             store: PathBuf::from("generic-backend.db"),
+            admin_token: PathBuf::from("admin.token"),
         }
     }
 }
@@ -33,10 +36,13 @@ fn main() -> ExitCode {
 
 async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
     let services: Arc<dyn Authenticator> = Arc::new(process.settings.callers());
-    let path = process.settings.service.store;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?);
+    let settings = process.settings.service;
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(settings.store, SqliteOptions::default()).await?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let people = LocalAccounts::new(Accounts::new(store.clone(), clock.clone()));
+    let accounts = Accounts::new(store.clone(), clock.clone());
+    first_admin(&accounts, &settings.admin_token).await?;
+    let people = LocalAccounts::new(accounts);
     Ok(Composition {
         app: build(Parts { store, clock }),
         authenticator: Arc::new(AnyOf::new([services, Arc::new(people)])),

@@ -76,9 +76,7 @@ impl Ground<'_> {
                 .with_context(|| format!("make {}", folder.display()))?;
         }
         let store = SqliteStore::open(&path, SqliteOptions::default()).await;
-        Ok(Arc::new(store.with_context(|| {
-            format!("open the store {}", path.display())
-        })?))
+        Ok(Arc::new(store?))
     }
 
     async fn objects(&self, service: &'static str) -> anyhow::Result<Arc<dyn Objects>> {

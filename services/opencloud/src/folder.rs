@@ -2,8 +2,8 @@
 //! token here.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// A node's folder.
@@ -82,41 +82,11 @@ impl NodeFolder {
     pub(crate) fn forget_address(&self) -> io::Result<()> {
         fs::remove_file(self.address_file())
     }
-
-    /// Writes the administrator's token so that only the owner of the folder can read it.
-    pub(crate) fn write_admin_token(&self, token: &str) -> io::Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(self.admin_token())?;
-        writeln!(file, "{token}")?;
-        file.sync_all()
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
-
-    #[test]
-    fn the_token_is_for_its_owner_only_and_is_not_written_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = NodeFolder::new(folder.path().to_owned());
-        folder.write_admin_token("secret").unwrap();
-        let mode = fs::metadata(folder.admin_token())
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert!(folder.write_admin_token("other").is_err());
-        assert_eq!(
-            fs::read_to_string(folder.admin_token()).unwrap(),
-            "secret\n"
-        );
-    }
 
     #[test]
     fn a_reader_never_sees_half_an_address() {

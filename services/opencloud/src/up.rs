@@ -107,14 +107,10 @@ async fn serve(arguments: UpArguments, data: Option<PathBuf>) -> anyhow::Result<
         address: address.clone(),
     };
     let composed = Box::pin(compose::services(ground)).await?;
-    if let Some(new) = composed.accounts.first_admin().await? {
-        folder
-            .write_admin_token(new.token.expose())
-            .context("keep the administrator's token")?;
-    }
+    oc_generic_backend::first_admin(&composed.accounts, &folder.admin_token()).await?;
     let door = Door::new(&switchboard, "discovery", clock);
     let tokens = Arc::new(oc_generic_backend::LocalAccounts::new(composed.accounts));
-    let authenticator = Arc::new(DoorAuthenticator::new(door, tokens));
+    let authenticator = Arc::new(DoorAuthenticator::new(door.clone(), tokens));
     let names: Vec<_> = composed.apps.iter().map(|app| app.name).collect();
     let node = Node::build(composed.apps, authenticator, &metrics)?;
     for name in names {
@@ -125,10 +121,8 @@ async fn serve(arguments: UpArguments, data: Option<PathBuf>) -> anyhow::Result<
         .write_address(&address)
         .context("say where the node is")?;
     let admin = listeners.admin_addr();
-    anstream::eprintln!(
-        "{} is up at {address}, probes and metrics at http://{admin}",
-        settings.discovery.name
-    );
+    let name = &door.identity().await?.name;
+    anstream::eprintln!("{name} is up at {address}, probes and metrics at http://{admin}");
     anstream::eprintln!(
         "the administrator's token is in {}",
         folder.admin_token().display()

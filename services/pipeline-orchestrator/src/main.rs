@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use oc_bus::InProcessBus;
-use oc_door::{Accounts, Door, DoorAuthenticator};
+use oc_door::{Door, DoorAuthenticator};
 use oc_kernel::SystemClock;
 use oc_pipeline_orchestrator::{NAME, Parts, build};
-use oc_service::access::{AnyOf, Authenticator};
 use oc_service::process::{Composition, Process, run};
 use oc_store::{SqliteOptions, SqliteStore};
 use serde::{Deserialize, Serialize};
@@ -37,23 +36,21 @@ fn main() -> ExitCode {
 }
 
 async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
-    let services: Arc<dyn Authenticator> = Arc::new(process.settings.callers());
-    let settings = process.settings.service;
-    let switchboard = process.switchboard;
     let clock = Arc::new(SystemClock);
-    let door = Door::new(&switchboard, NAME, clock.clone());
-    let store = SqliteStore::open(settings.store, SqliteOptions::default()).await?;
+    let door = Door::new(&process.switchboard, NAME, clock.clone());
+    let authenticator = DoorAuthenticator::of_process(door.clone(), process.settings.callers());
+    let settings = process.settings.service;
     let app = build(Parts {
-        store: Arc::new(store),
+        store: Arc::new(SqliteStore::open(settings.store, SqliteOptions::default()).await?),
         bus: Arc::new(InProcessBus::new()),
         clock,
-        switchboard: switchboard.clone(),
-        door: door.clone(),
+        switchboard: process.switchboard,
+        door,
         metrics: process.metrics,
         settings: settings.pipeline,
+    });
+    Ok(Composition {
+        app: app.await?,
+        authenticator: Arc::new(authenticator),
     })
-    .await?;
-    let tokens = AnyOf::new([services, Arc::new(Accounts::new(&switchboard, NAME))]);
-    let authenticator = Arc::new(DoorAuthenticator::new(door, Arc::new(tokens)));
-    Ok(Composition { app, authenticator })
 }

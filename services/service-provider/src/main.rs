@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use oc_door::Accounts;
+use oc_door::{Door, DoorAuthenticator};
 use oc_kernel::SystemClock;
-use oc_service::access::{AnyOf, Authenticator};
 use oc_service::process::{Composition, Process, run};
 use oc_service_provider::{NAME, Parts, build};
 use oc_store::{SqliteOptions, SqliteStore};
@@ -33,18 +32,17 @@ fn main() -> ExitCode {
 }
 
 async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
-    let services: Arc<dyn Authenticator> = Arc::new(process.settings.callers());
+    let clock = Arc::new(SystemClock);
+    let door = Door::new(&process.switchboard, NAME, clock.clone());
+    let authenticator = DoorAuthenticator::of_process(door, process.settings.callers());
     let path = process.settings.service.store;
-    let switchboard = process.switchboard;
-    let people = Arc::new(Accounts::new(&switchboard, NAME));
-    let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?);
     let app = build(Parts {
-        store,
-        clock: Arc::new(SystemClock),
-        switchboard,
+        store: Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?),
+        clock,
+        switchboard: process.switchboard,
     });
     Ok(Composition {
         app,
-        authenticator: Arc::new(AnyOf::new([services, people])),
+        authenticator: Arc::new(authenticator),
     })
 }

@@ -58,19 +58,15 @@ impl Accounts {
         }
     }
 
-    /// Makes the administrator of a node without accounts; none where there are some.
+    /// Makes the administrator that a new node begins with, whose token is known already.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn first_admin(&self) -> Result<Option<NewAccount>, BackendError> {
-        if !self.list().await?.is_empty() {
-            return Ok(None);
-        }
-        match self.create(FIRST, &[ADMIN.to_owned()]).await {
-            Ok(new) => Ok(Some(new)),
-            Err(BackendError::UserExists(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// When there is one, or the store's.
+    pub(crate) async fn create_admin(
+        &self,
+        token: AccountToken,
+    ) -> Result<NewAccount, BackendError> {
+        self.add(FIRST, &[ADMIN.to_owned()], token).await
     }
 
     /// Makes an account.
@@ -78,6 +74,15 @@ impl Accounts {
     /// # Errors
     /// When the name is taken or is none, or a role does not exist.
     pub async fn create(&self, name: &str, roles: &[String]) -> Result<NewAccount, BackendError> {
+        self.add(name, roles, AccountToken::generate()).await
+    }
+
+    async fn add(
+        &self,
+        name: &str,
+        roles: &[String],
+        token: AccountToken,
+    ) -> Result<NewAccount, BackendError> {
         let name: Name = name.parse().map_err(|source| BackendError::Name {
             what: "the user's name",
             source,
@@ -89,7 +94,6 @@ impl Accounts {
         if roles.is_empty() {
             roles.insert("user".to_owned());
         }
-        let token = AccountToken::generate();
         let account = Account {
             user_id: format!("user-{}", Uuid::new_v4().simple()),
             name,
