@@ -1,6 +1,7 @@
 //! A node that cannot start says why; a node that runs refuses nonsense.
 
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 
 use oc_testkit::{Node, program};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -153,4 +154,27 @@ async fn a_node_keeps_its_name_and_its_accounts_over_a_power_cut() {
     assert_eq!(before.org_id, after.org_id);
     assert_eq!(before.peer_ids, after.peer_ids);
     node.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_without_a_name_goes_on_with_the_last_one() {
+    let mut node = Node::start("North Sea").await;
+    node.stop().await;
+    let mut command = Command::new(program());
+    command.arg("--data").arg(node.data()).arg("up");
+    for setting in [
+        "listen.api=127.0.0.1:0",
+        "listen.admin=127.0.0.1:0",
+        "discovery.swarm.first_port=0",
+        "discovery.swarm.last_port=0",
+    ] {
+        command.args(["--set", setting]);
+    }
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let up = lines.map_while(Result::ok).find(|line| line.contains(" is up at "));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let up = up.unwrap();
+    assert!(up.starts_with("North Sea is up at "), "{up}");
 }

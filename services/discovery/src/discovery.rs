@@ -32,6 +32,8 @@ pub(crate) struct Failure {
 
 pub(crate) struct Discovery {
     pub(crate) identity: Identity,
+    /// The organisation's name for people.
+    pub(crate) name: String,
     pub(crate) directory: Directory,
     pub(crate) swarm: SwarmSettings,
     pub(crate) switchboard: Switchboard,
@@ -52,6 +54,7 @@ pub(crate) struct Discovery {
 impl Discovery {
     pub(crate) fn new(
         identity: Identity,
+        name: String,
         directory: Directory,
         calls: CallLog,
         swarm: SwarmSettings,
@@ -59,6 +62,7 @@ impl Discovery {
     ) -> Self {
         Self {
             identity,
+            name,
             directory,
             swarm,
             calls,

@@ -14,6 +14,7 @@ use oc_proto::discovery::v1::DoorCall;
 use tonic::body::Body;
 
 use crate::discovery::Discovery;
+use crate::domain::calls::OK;
 use crate::domain::error::DiscoveryError;
 use crate::peers::micros;
 
@@ -74,7 +75,7 @@ impl Line {
 
     fn end<T>(mut self, discovery: &Discovery, outcome: &Result<T, DiscoveryError>) {
         match outcome {
-            Ok(_) => "ok".clone_into(&mut self.call.outcome),
+            Ok(_) => OK.clone_into(&mut self.call.outcome),
             Err(error) => {
                 error.kind().as_str().clone_into(&mut self.call.outcome);
                 self.call.cause = error.to_string();
@@ -100,7 +101,7 @@ impl Line {
         let status = response.headers().get("grpc-status");
         let code = status.map_or(tonic::Code::Ok, |v| tonic::Code::from_bytes(v.as_bytes()));
         self.call.outcome = match code {
-            tonic::Code::Ok => "ok".to_owned(),
+            tonic::Code::Ok => OK.to_owned(),
             code => Kind::from_grpc_code(code.into()).as_str().to_owned(),
         };
         self.call.micros = micros(self.began.elapsed());

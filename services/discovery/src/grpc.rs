@@ -26,7 +26,7 @@ impl Discovery {
         let current = self.identity.history.current();
         proto::GetIdentityResponse {
             org_id: self.identity.org.to_string(),
-            name: self.identity.name.clone(),
+            name: self.name.clone(),
             peer_ids: current.nodes.iter().map(ToString::to_string).collect(),
             key_set_version: current.version,
             version: env!("CARGO_PKG_VERSION").to_owned(),

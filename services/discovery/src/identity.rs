@@ -71,7 +71,6 @@ pub enum IdentityError {
 /// This organisation.
 pub(crate) struct Identity {
     pub(crate) org: OrgId,
-    pub(crate) name: String,
     pub(crate) history: KeyHistory,
     pub(crate) node: NodeKey,
     signer: LocalSigner,
@@ -95,7 +94,6 @@ impl Identity {
         }
         Ok(Self {
             org: history.org(),
-            name: settings.name.clone(),
             history,
             node: NodeKey::from_seed(&keys.node_seed()),
             signer: keys.signer(),

@@ -10,6 +10,7 @@ mod door;
 mod grpc;
 mod heads;
 mod identity;
+mod name;
 mod networks;
 mod peers;
 mod rest;
@@ -84,7 +85,9 @@ impl From<DiscoveryError> for BuildError {
 /// When the keys, the store or the bus cannot be used.
 pub async fn build(parts: Parts) -> Result<App, BuildError> {
     let identity = Identity::open(&parts.settings)?;
-    tracing::info!(org = %identity.org, name = identity.name, "this organisation");
+    let name = name::settle(&parts.store, parts.settings.name).await;
+    let name = name.map_err(DiscoveryError::from)?;
+    tracing::info!(org = %identity.org, name, "this organisation");
     let directory =
         directory::Directory::load(identity.org, parts.store.clone(), parts.clock.clone()).await?;
     let calls = CallLog::new(&parts.metrics)?;
@@ -99,6 +102,7 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
     let swarm = parts.settings.swarm;
     let core = Arc::new(Discovery::new(
         identity,
+        name,
         directory,
         calls,
         swarm,

@@ -125,7 +125,7 @@ impl Discovery {
         };
         let mut request = tonic::Request::new(HelloRequest {
             key_sets: self.identity.key_sets(),
-            name: self.identity.name.clone(),
+            name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocols: PROTOCOLS.map(str::to_owned).to_vec(),
         });

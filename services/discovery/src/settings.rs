@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The organisation's name for people; shown to partners, not proven.
-    pub name: String,
+    /// The organisation's name for people; shown to partners, not proven. Kept: a start without one goes on with
+    /// the last.
+    pub name: Option<String>,
     /// Folder of the organisation's keys; made at the first start.
     pub keys: PathBuf,
     /// File of the root key, where it is kept apart from the others; `root.json` in `keys` when empty.
@@ -21,7 +22,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            name: "Unnamed organisation".to_owned(),
+            name: None,
             keys: PathBuf::from("keys"),
             root_key: None,
             swarm: SwarmSettings::default(),

@@ -14,6 +14,8 @@ use crate::domain::error::DiscoveryError;
 
 const UPKEEP: Duration = Duration::from_secs(5);
 const LATER: Duration = Duration::from_secs(1);
+/// How often the log tells of the calls that went out.
+const TELL: Duration = Duration::from_secs(60);
 
 pub(crate) fn grants() -> Result<Subscription, DiscoveryError> {
     Ok(Subscription::durable(
@@ -26,6 +28,7 @@ pub(crate) fn all(discovery: &Arc<Discovery>, grants: Box<dyn Consumer>) -> Vec<
     let relayed = StoreOutbox::new(discovery.store.clone(), "/discovery");
     let relay = Relay::new(Arc::new(relayed), discovery.bus.clone());
     let (networks, heads, books) = (discovery.clone(), discovery.clone(), discovery.clone());
+    let calls = discovery.clone();
     vec![
         Worker::new("discovery outbox", |stop| async move {
             relay.run(stop).await;
@@ -43,6 +46,17 @@ pub(crate) fn all(discovery: &Arc<Discovery>, grants: Box<dyn Consumer>) -> Vec<
         }),
         Worker::new("discovery heads", |stop| async move {
             heads.repeat_heads(stop).await;
+            Ok(())
+        }),
+        Worker::new("discovery calls", |stop| async move {
+            while stop
+                .run_until_cancelled(tokio::time::sleep(TELL))
+                .await
+                .is_some()
+            {
+                calls.calls.tell();
+            }
+            calls.calls.tell();
             Ok(())
         }),
         Worker::new("discovery grants", |stop| async move {

@@ -64,7 +64,7 @@ impl IdentityService for HelloFace {
         let identity = &self.0.identity;
         Ok(Response::new(HelloResponse {
             key_sets: identity.key_sets(),
-            name: identity.name.clone(),
+            name: self.0.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocols: PROTOCOLS.map(str::to_owned).to_vec(),
         }))

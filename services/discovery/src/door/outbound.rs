@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 
 use super::{Line, REQUEST_HEADERS, only, stripped};
 use crate::discovery::Discovery;
+use crate::domain::calls::OUT;
 use crate::domain::error::DiscoveryError;
 use crate::domain::policy;
 
@@ -24,7 +25,7 @@ pub(crate) async fn call(
 ) -> Response {
     let path = request.uri().path();
     let method = path.strip_prefix(OUTBOUND).unwrap_or(path).to_owned();
-    let mut line = Line::new(&*discovery.clock, "out", &method);
+    let mut line = Line::new(&*discovery.clock, OUT, &method);
     let outcome = pass(&discovery, &caller, &method, request, &mut line).await;
     line.end_rpc(&discovery, outcome).map(axum::body::Body::new)
 }

@@ -42,7 +42,7 @@ pub(crate) struct Org {
 
 pub(crate) fn settings(name: &str, keys: PathBuf) -> Settings {
     Settings {
-        name: name.to_owned(),
+        name: Some(name.to_owned()),
         keys,
         root_key: None,
         swarm: SwarmSettings {

@@ -17,6 +17,7 @@ use tokio_util::io::StreamReader;
 
 use super::Received;
 use crate::discovery::Discovery;
+use crate::domain::calls::OUT;
 use crate::domain::error::DiscoveryError;
 use crate::domain::policy;
 use crate::door::Line;
@@ -55,7 +56,7 @@ pub(crate) async fn fetch(
     Query(offset): Query<Offset>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut line = Line::new(&*discovery.clock, "out", &format!("bulk get {role}"));
+    let mut line = Line::new(&*discovery.clock, OUT, &format!("bulk get {role}"));
     let asked = Asked {
         caller: &caller,
         org,
@@ -92,7 +93,7 @@ pub(crate) async fn send(
     Query(offset): Query<Offset>,
     request: Request,
 ) -> Result<Json<Received>, Problem> {
-    let mut line = Line::new(&*discovery.clock, "out", &format!("bulk put {role}"));
+    let mut line = Line::new(&*discovery.clock, OUT, &format!("bulk put {role}"));
     let (parts, body) = request.into_parts();
     let asked = Asked {
         caller: &caller,
