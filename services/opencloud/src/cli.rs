@@ -2,6 +2,7 @@
 //!
 //! Commands speak to a node through `oc-client` only; they know nothing of how a node is built.
 
+mod advice;
 mod ask;
 mod catalog;
 mod context;
@@ -192,6 +193,7 @@ pub(crate) type Outcome = Result<(), CommandError>;
 /// Runs a command that speaks to a node, or needs none.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     let options = arguments.node.clone();
+    let lookup = advice::Lookup::of(&arguments.command);
     let outcome = match arguments.command {
         Command::Up(up) => return crate::up::run(up, options.data).await,
         Command::Demo(demo) => return crate::demo::run(demo).await,
@@ -210,7 +212,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error);
+            report(&error, lookup);
             ExitCode::FAILURE
         }
     }
@@ -245,7 +247,7 @@ async fn speak(context: &Context, command: Command) -> Outcome {
 }
 
 /// Tells a person what went wrong and what to do next.
-fn report(error: &CommandError) {
+fn report(error: &CommandError, lookup: Option<advice::Lookup>) {
     let red = anstyle::AnsiColor::Red.on_default().bold();
     anstream::eprintln!("{red}error{red:#}: {error}");
     if let CommandError::Client(error) = error {
@@ -260,9 +262,22 @@ fn report(error: &CommandError) {
             };
             anstream::eprintln!("  {position}{}", place.message);
         }
-        if let Some(advice) = error.advice() {
+        let advice = error.advice().or_else(|| lookup?.advice(error.kind()));
+        if let Some(advice) = advice {
             let bold = anstyle::Style::new().bold();
             anstream::eprintln!("{bold}what to do{bold:#}: {advice}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn every_command_has_arguments_that_do_not_clash() {
+        Arguments::command().debug_assert();
     }
 }

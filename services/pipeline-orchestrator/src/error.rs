@@ -10,7 +10,7 @@ use oc_workflow::plan::PlanError;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The CWL document is faulty.
-    #[error("the workflow has {} faults: {}", .0.len(), first(.0))]
+    #[error("the workflow has {}", faults(.0))]
     Document(Vec<Finding>),
     /// The document cannot be read at all.
     #[error("{0}")]
@@ -78,10 +78,12 @@ pub enum RunError {
     Page(#[from] PageTokenError),
 }
 
-fn first(findings: &[Finding]) -> &str {
-    findings
-        .first()
-        .map_or("", |finding| finding.message.as_str())
+/// How many faults; each stands among the findings, with its place.
+fn faults(findings: &[Finding]) -> String {
+    match findings.len() {
+        1 => "a fault".to_owned(),
+        many => format!("{many} faults"),
+    }
 }
 
 impl RunError {

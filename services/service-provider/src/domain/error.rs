@@ -20,7 +20,7 @@ pub enum RegistryError {
     #[error("`{0}` names no organisation")]
     Organisation(String),
     /// A document that cannot run, with every fault found.
-    #[error("the CWL document has {} faults; the first: {}", .findings.len(), first(.findings))]
+    #[error("the CWL document has {}", faults(.findings))]
     Faulty {
         /// Malformed or against a rule.
         kind: Kind,
@@ -69,13 +69,12 @@ pub enum RegistryError {
     Store(#[from] StoreError),
 }
 
-fn first(findings: &[Finding]) -> String {
-    findings.first().map_or_else(String::new, |finding| {
-        format!(
-            "line {}, column {}: {}",
-            finding.line, finding.column, finding.message
-        )
-    })
+/// How many faults; each stands among the findings, with its place.
+fn faults(findings: &[Finding]) -> String {
+    match findings.len() {
+        1 => "a fault".to_owned(),
+        many => format!("{many} faults"),
+    }
 }
 
 impl RegistryError {
