@@ -22,6 +22,7 @@ use tracing::Instrument;
 
 use crate::access::{Access, Authenticator, Face, Principal, Role, Table, Verdict};
 use crate::deadline::{self, Activity, Limits};
+use crate::drain::drained;
 use crate::problem::{Problem, build_status};
 use crate::rpc::Caller;
 use crate::telemetry::RequestMetrics;
@@ -74,7 +75,7 @@ pub(crate) async fn handle(
         caller = tracing::field::Empty,
     );
     let began = Instant::now();
-    let answer = edge.answer(verdict, face, request, next);
+    let answer = edge.answer(verdict, face, drained(request), next);
     let mut response = CURRENT_REQUEST
         .scope(id.clone(), answer)
         .instrument(span.clone())

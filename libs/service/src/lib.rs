@@ -8,6 +8,7 @@
 mod admin;
 mod app;
 mod deadline;
+mod drain;
 mod edge;
 mod extract;
 mod listeners;
