@@ -1,9 +1,11 @@
 //! `opencloud favorite`.
 
 use clap::Subcommand;
-use oc_proto::backend::v1::AddFavoriteRequest;
+use oc_kernel::{Classify as _, Kind};
+use oc_proto::backend::v1::{AddFavoriteRequest, Favorite};
+use serde::Serialize;
 
-use super::{Context, Outcome, find, when};
+use super::{CommandError, Context, Outcome, find, when};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FavoriteCommand {
@@ -40,15 +42,21 @@ pub(crate) async fn run(context: &Context, command: FavoriteCommand) -> Outcome 
                 .show(&favorite, |_| anstream::println!("marked {listing}"))
         }
         FavoriteCommand::List => {
-            let favorites = backend.favorites().await?;
+            let mut marked = Vec::new();
+            for favorite in backend.favorites().await? {
+                let offered = is_offered(context, &favorite).await?;
+                marked.push(Marked { favorite, offered });
+            }
             context.output.list(
-                &favorites,
+                &marked,
                 "no favourites: mark one with `opencloud favorite add`",
-                ["OWNER", "LISTING", "NOTE", "SINCE"],
-                |favorite| {
+                ["OWNER", "LISTING", "STATE", "NOTE", "SINCE"],
+                |Marked { favorite, offered }| {
+                    let state = if *offered { "offered" } else { "gone" };
                     [
                         find::short(&favorite.owner),
                         favorite.listing_id.clone(),
+                        state.to_owned(),
                         favorite.note.clone(),
                         when::show(favorite.added_at_ms),
                     ]
@@ -61,5 +69,22 @@ pub(crate) async fn run(context: &Context, command: FavoriteCommand) -> Outcome 
             context.output.say(&format!("took the mark from {listing}"));
             Ok(())
         }
+    }
+}
+
+/// A mark outlives its listing.
+#[derive(Serialize)]
+struct Marked {
+    #[serde(flatten)]
+    favorite: Favorite,
+    offered: bool,
+}
+
+async fn is_offered(context: &Context, favorite: &Favorite) -> Result<bool, CommandError> {
+    let catalog = context.client.catalog();
+    match catalog.listing(&favorite.owner, &favorite.listing_id).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == Kind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

@@ -35,7 +35,7 @@ pub(crate) enum NetworkCommand {
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         port: u16,
     },
-    /// Leave a network: its grants end, and what its members had here is deleted
+    /// Leave a network: its grants end, and what its members had here is deleted; the books stay
     Leave {
         /// Name or id of the network
         network: String,
@@ -102,15 +102,36 @@ pub(crate) async fn run(context: &Context, command: NetworkCommand) -> Outcome {
         }
         NetworkCommand::Leave { network } => {
             let network = find(context, &network).await?;
-            context.confirm(&format!(
-                "Leave `{}`? Its grants end, and what its members had here is deleted.",
-                network.name
-            ))?;
+            context.confirm(&what_leaving_means(context, &network).await?)?;
             discovery.leave_network(&network.network_id).await?;
             context.output.say(&format!("left {}", network.name));
             Ok(())
         }
     }
+}
+
+/// What ends, what goes and what stays.
+async fn what_leaving_means(context: &Context, network: &Network) -> Result<String, CommandError> {
+    let mut text = format!("Leave `{}`? ", network.name);
+    let grants = context.client.compute().grants(true).await?;
+    let ending: Vec<_> = grants
+        .iter()
+        .filter(|grant| grant.network_id == network.network_id)
+        .map(|grant| grant.grant_id.as_str())
+        .collect();
+    if !ending.is_empty() {
+        text.push_str(&format!(
+            "These grants end, and what runs under them is stopped: {}. For a last bill that both sides sign, \
+             answer no, end them with `opencloud grant revoke` or `end`, and leave once `opencloud usage books` \
+             says that it is countersigned. ",
+            ending.join(", ")
+        ));
+    }
+    text.push_str(
+        "What its members had here is deleted: their fragments, files, reservations and listings. The books stay: \
+         usage records, signed heads, grants, and the keys that verify them. So does what is yours.",
+    );
+    Ok(text)
 }
 
 fn show(context: &Context, network: &Network, next: &str) -> Outcome {
