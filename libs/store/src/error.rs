@@ -104,6 +104,17 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The file is no store, or parts of it are lost.
+    #[error(
+        "the store {} is damaged: stop the node and restore this file from a backup", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A newer version of the software made the file.
     #[error("the store {} has format {found}, this version knows {known}: upgrade", path.display())]
     NewerFile {
@@ -147,7 +158,10 @@ impl Classify for StoreError {
             Self::Timeout => Kind::Timeout,
             Self::Open { .. } | Self::Unavailable(_) => Kind::Unavailable,
             Self::NewerSchema { .. } | Self::NewerFile { .. } => Kind::Unsupported,
-            Self::Unreadable { .. } | Self::UnknownIndex { .. } | Self::Driver(_) => Kind::Internal,
+            Self::Damaged { .. }
+            | Self::Unreadable { .. }
+            | Self::UnknownIndex { .. }
+            | Self::Driver(_) => Kind::Internal,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::StoreError;
 
@@ -95,8 +95,12 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
-    StoreError::Open {
-        path: path.to_owned(),
-        source: error.into(),
+    let (path, code) = (path.to_owned(), error.sqlite_error_code());
+    let source = error.into();
+    match code {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Damaged { path, source }
+        }
+        _ => StoreError::Open { path, source },
     }
 }
