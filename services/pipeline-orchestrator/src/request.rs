@@ -41,7 +41,7 @@ pub(crate) fn document(text: &str, most_bytes: usize) -> Result<Document, RunErr
 
 fn finding(found: oc_cwl::Finding) -> Finding {
     Finding {
-        message: found.to_string(),
+        message: found.message,
         line: Some(found.line),
         column: Some(found.column),
         pointer: None,
