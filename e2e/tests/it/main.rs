@@ -3,5 +3,6 @@
 
 mod demo;
 mod joining;
+mod mains;
 mod running;
 mod starting;
