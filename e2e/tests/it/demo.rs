@@ -111,3 +111,36 @@ fn the_demonstration_plays_the_main_job_and_reports_it() {
         assert!(shown.contains(words), "{words}:\n{shown}");
     }
 }
+
+#[test]
+fn a_demonstration_that_is_told_to_stop_leaves_nothing_running() {
+    let temporary = tempfile::tempdir().unwrap();
+    let demo = Command::new(program())
+        .args(["demo", "--quiet"])
+        .env("TMPDIR", temporary.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let base = temporary
+        .path()
+        .join(format!("opencloud-demo-{}", demo.id()));
+    let address = base.join("south").join("address");
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !address.is_file() {
+        assert!(std::time::Instant::now() < limit, "South does not start");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let at = std::fs::read_to_string(&address).unwrap();
+    let at = at.trim().trim_start_matches("http://").to_owned();
+    let id = nix::unistd::Pid::from_raw(i32::try_from(demo.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let output = demo.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(errors.contains("both nodes have ended"), "{errors}");
+    assert!(!base.exists(), "its folders are still there");
+    assert!(
+        std::net::TcpStream::connect(&at).is_err(),
+        "South still answers at {at}"
+    );
+}

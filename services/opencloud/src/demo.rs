@@ -72,7 +72,15 @@ async fn play(arguments: &DemoArguments) -> anyhow::Result<()> {
         progress: &progress,
         withdraw: !arguments.keep,
     };
-    let played = tokio::time::timeout(LIMIT, story.play()).await;
+    let stop = oc_service::shutdown::on_signal()?;
+    let played = tokio::select! {
+        played = tokio::time::timeout(LIMIT, story.play()) => played,
+        () = stop.cancelled() => {
+            progress.end();
+            clear(&mut north, &mut south, &stage.base).await?;
+            anyhow::bail!("you stopped it; both nodes have ended and their folders are gone");
+        }
+    };
     let report = match played {
         Ok(Ok(report)) => report,
         Ok(Err(error)) => {
@@ -96,10 +104,20 @@ async fn play(arguments: &DemoArguments) -> anyhow::Result<()> {
     if arguments.keep {
         keep(&report, &mut north, &mut south);
     } else {
-        north.stop().await?;
-        south.stop().await?;
-        std::fs::remove_dir_all(&stage.base)?;
+        clear(&mut north, &mut south, &stage.base).await?;
     }
+    Ok(())
+}
+
+/// Ends both nodes and removes what they kept.
+async fn clear(
+    north: &mut NodeProcess,
+    south: &mut NodeProcess,
+    base: &Path,
+) -> anyhow::Result<()> {
+    north.stop().await?;
+    south.stop().await?;
+    std::fs::remove_dir_all(base)?;
     Ok(())
 }
 
@@ -146,9 +164,10 @@ fn keep(report: &Report, north: &mut NodeProcess, south: &mut NodeProcess) {
         anstream::println!("  {line}");
     }
     anstream::println!(
-        "\nStop them with: kill {} {}",
+        "\nStop them with: kill {} {}, then remove {}",
         north.process_id(),
-        south.process_id()
+        south.process_id(),
+        north.folder().parent().unwrap_or(north.folder()).display()
     );
     north.leave_running();
     south.leave_running();

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A node's folder.
@@ -19,12 +19,14 @@ impl NodeFolder {
         &self.0
     }
 
-    /// Makes the folder, readable by its owner only.
+    /// Makes the folder, readable by its owner only; closes one that was there and open to others, because keys,
+    /// objects and books lie in it.
     pub(crate) fn create(&self) -> io::Result<()> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&self.0)
+            .create(&self.0)?;
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o700))
     }
 
     /// Takes the folder for this process; the lock ends with the file's handle.
@@ -87,6 +89,15 @@ impl NodeFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_was_open_to_others_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        NodeFolder::new(folder.path().to_owned()).create().unwrap();
+        let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
 
     #[test]
     fn a_reader_never_sees_half_an_address() {
