@@ -139,6 +139,10 @@ async fn is_ready(admin: SocketAddr) -> std::io::Result<bool> {
 }
 
 impl Drop for Service {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a test that failed shows the log of its service"
+    )]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("---- log of {}\n{}", self.name, self.log());

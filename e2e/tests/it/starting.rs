@@ -172,7 +172,9 @@ async fn a_start_without_a_name_goes_on_with_the_last_one() {
     }
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let up = lines.map_while(Result::ok).find(|line| line.contains(" is up at "));
+    let up = lines
+        .map_while(Result::ok)
+        .find(|line| line.contains(" is up at "));
     child.kill().unwrap();
     child.wait().unwrap();
     let up = up.unwrap();
