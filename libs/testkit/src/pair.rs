@@ -32,7 +32,16 @@ impl Pair {
     /// # Panics
     /// When they do not meet.
     pub async fn meet() -> Self {
-        let (north, south) = (Node::start("North").await, Node::start("South").await);
+        Self::meet_with(&[], &[]).await
+    }
+
+    /// The same with settings for each, `key=value`.
+    ///
+    /// # Panics
+    /// When they do not meet.
+    pub async fn meet_with(north: &[&str], south: &[&str]) -> Self {
+        let north = Node::start_with("North", north).await;
+        let south = Node::start_with("South", south).await;
         let create = CreateNetworkRequest {
             name: "pair".to_owned(),
             port: 0,

@@ -7,10 +7,12 @@
 
 mod area;
 mod input;
+mod polygons;
 mod query;
 
-pub use area::{Area, AreaError};
+pub use area::{Area, BoundingBox, BoxError};
 pub use input::{Destination, Input, InputError, ListingRef, ObjectRef, Role};
+pub use polygons::{Polygons, PolygonsError};
 pub use query::{Comparison, DatasetQuery, Operator, QueryError, TimeRange};
 
 use std::fmt;

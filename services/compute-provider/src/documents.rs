@@ -238,6 +238,8 @@ pub(crate) struct StoredObject {
     pub(crate) key: ObjectKey,
     pub(crate) holder: Holder,
     pub(crate) attempt: Option<AttemptId>,
+    /// The partner that announced it; none for ourselves.
+    pub(crate) announcer: Option<OrgId>,
     pub(crate) length: u64,
     pub(crate) sha256: Digest,
     pub(crate) media_type: String,

@@ -6,7 +6,7 @@ use oc_door::Door;
 use oc_kernel::Clock;
 
 use crate::documents::Shelf;
-use crate::ports::{Books, Catalogue, Federation, Grants};
+use crate::ports::{Books, Catalogue, Federation, Grants, Objects};
 use crate::settings::Settings;
 
 /// The documents, the ways to others, and the settings.
@@ -15,6 +15,7 @@ pub(crate) struct Context {
     pub(crate) federation: Arc<dyn Federation>,
     pub(crate) catalogue: Arc<dyn Catalogue>,
     pub(crate) grants: Arc<dyn Grants>,
+    pub(crate) objects: Arc<dyn Objects>,
     pub(crate) books: Arc<dyn Books>,
     pub(crate) door: Door,
     pub(crate) clock: Arc<dyn Clock>,

@@ -42,7 +42,7 @@ use context::Context;
 use documents::Shelf;
 use hub::Hub;
 use orchestrator::Orchestrator;
-use ports::{BehindTheDoor, RemoteBooks, RemoteCatalogue, RemoteGrants};
+use ports::{BehindTheDoor, RemoteBooks, RemoteCatalogue, RemoteGrants, RemoteObjects};
 
 /// The name of this service.
 pub const NAME: &str = "pipeline-orchestrator";
@@ -96,6 +96,7 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
         federation: Arc::new(BehindTheDoor::new(door.clone())),
         catalogue: Arc::new(RemoteCatalogue::new(&switchboard, NAME)),
         grants: Arc::new(RemoteGrants::new(&switchboard, NAME)),
+        objects: Arc::new(RemoteObjects::new(&switchboard, NAME)),
         books: Arc::new(RemoteBooks::new(&switchboard, NAME)),
         door,
         clock,

@@ -15,7 +15,7 @@ use oc_proto::pipeline::v1 as pb;
 use oc_service::CallError;
 use oc_service::access::Principal;
 use oc_workflow::Steps;
-use oc_workflow::data::{Destination, Input, ListingRef, ObjectRef};
+use oc_workflow::data::{Destination, Input, ListingRef, ObjectRef, Role};
 use oc_workflow::plan::{Access, InputData, Plan, Price, Question, Storage, plan};
 use serde_json::Value;
 
@@ -125,7 +125,7 @@ pub(crate) async fn plan_run(
     let data = data_of(&world, &spec, &counted, now);
     let lengths = lengths(&spec, &counted);
     let steps = Steps::of(document.process(), &lengths);
-    let sites = sites::look(context, &world, run, now).await?;
+    let sites = sites::look(context, &world, run, &placement, now).await?;
     let question = Question {
         steps: &steps,
         data: &data,
@@ -234,11 +234,11 @@ async fn storage(
 
 /// Our first storage offer.
 pub(crate) async fn own_storage(context: &Context, world: &World) -> Result<ListingRef, RunError> {
-    let all = context.catalogue.all(ListingKind::Storage).await;
-    let all = all.map_err(RunError::call("storage offers cannot be read"))?;
-    let mut own: Vec<Name> = all
+    let me = world.me.org.to_string();
+    let own = context.catalogue.of(&me, ListingKind::Storage).await;
+    let own = own.map_err(RunError::call("storage offers cannot be read"))?;
+    let mut own: Vec<Name> = own
         .iter()
-        .filter(|listing| listing.own)
         .filter_map(|listing| listing.listing_id.parse().ok())
         .collect();
     own.sort_unstable();
@@ -268,8 +268,8 @@ async fn resolve(
         let (value, known) = match &input {
             Input::Value(value) => (Some(value.clone()), Vec::new()),
             Input::Dataset { .. } => (None, Vec::new()),
-            Input::File(object) => {
-                let file = own_file(context, world, object).await?;
+            Input::File { object, storage } => {
+                let file = own_file(context, world, &name, object, storage.clone()).await?;
                 let value = files::file(object);
                 let value = if list {
                     Value::Array(vec![value])
@@ -303,19 +303,42 @@ async fn resolve(
     Ok(resolved)
 }
 
+/// A file that was uploaded into a storage offer of ours: it must be there as it is named.
 async fn own_file(
     context: &Context,
     world: &World,
+    input: &str,
     object: &ObjectRef,
+    storage: Option<Name>,
 ) -> Result<KnownFile, RunError> {
-    if object.owner != world.me.org {
+    let wrong =
+        |part: &str, text: String| RunError::invalid(format!("inputs.{input}.file.{part}"), text);
+    if object.owner != world.me.org || object.role != Role::Objects {
         let text = "only files in storage of our own can be named: copy it there first";
-        return Err(RunError::invalid("inputs", text));
+        return Err(wrong("object", text.to_owned()));
     }
-    let storage = own_storage(context, world).await?;
+    let listing = match storage {
+        Some(listing) => listing,
+        None => own_storage(context, world).await?.listing,
+    };
+    let Some(offer) = listing.as_str().strip_prefix("storage.") else {
+        let text = format!("`{listing}` is no storage of ours: write storage.NAME");
+        return Err(wrong("listing_id", text));
+    };
+    let key = object.key.as_str();
+    let found = context.objects.find(offer, key).await;
+    let found = found.map_err(RunError::call(format!("input `{input}`: `{listing}`")))?;
+    let found = found.ok_or_else(|| {
+        let text = format!("there is no `{key}` in {listing}: upload it, or name where it lies");
+        wrong("object", text)
+    })?;
+    if files::object(&found)?.sha256 != object.sha256 || found.length != object.length {
+        let text = format!("`{key}` in {listing} has other content: name it as it is there");
+        return Err(wrong("object", text));
+    }
     Ok(KnownFile {
         object: object.clone(),
-        listing: Some(storage.listing),
+        listing: Some(listing),
         reservation: None,
     })
 }
@@ -363,13 +386,21 @@ fn data_of(
     let files = spec.inputs.iter().filter_map(|(name, input)| {
         let first = input.files.first()?;
         let bytes = input.files.iter().map(|file| file.object.length);
+        let owner = first.object.owner;
+        let stored = first
+            .listing
+            .clone()
+            .map(|listing| ListingRef { owner, listing });
         let data = InputData {
-            org: first.object.owner,
-            name: world.me.name.clone(),
+            org: owner,
+            name: match owner == world.me.org {
+                true => world.me.name.clone(),
+                false => owner.short(),
+            },
             what: "stored files".to_owned(),
             bytes: bytes.fold(0, u64::saturating_add),
             price: Price::default(),
-            access: Access::Own,
+            access: stored.map_or(Access::Own, |stored| world.access(&stored, now)),
         };
         Some((name.clone(), data))
     });
@@ -396,10 +427,18 @@ fn lengths(spec: &Spec, counted: &[count::Counted]) -> BTreeMap<String, u32> {
 fn remember_grants(spec: &mut Spec, data: &BTreeMap<String, InputData>, storage: &Storage) {
     let mut grants = BTreeMap::new();
     for (name, input) in &spec.inputs {
-        let granted = data.get(name).and_then(|data| data.access.grant());
-        if let (Input::Dataset { dataset, .. }, Some(grant)) = (&input.input, granted) {
+        let Some(grant) = data.get(name).and_then(|data| data.access.grant()) else {
+            continue;
+        };
+        if let Input::Dataset { dataset, .. } = &input.input {
             let listing = format!("{}/{}", dataset.owner, dataset.listing);
             grants.insert(listing, grant.to_string());
+        }
+        for file in &input.files {
+            if let Some(listing) = &file.listing {
+                let listing = format!("{}/{listing}", file.object.owner);
+                grants.insert(listing, grant.to_string());
+            }
         }
     }
     if let Some(grant) = storage.access.grant() {

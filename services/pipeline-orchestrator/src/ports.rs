@@ -5,8 +5,10 @@ mod books;
 mod catalogue;
 mod federation;
 mod grants;
+mod objects;
 
 pub(crate) use books::{Books, RemoteBooks};
 pub(crate) use catalogue::{Catalogue, RemoteCatalogue};
 pub(crate) use federation::{BehindTheDoor, Federation};
 pub(crate) use grants::{Grants, RemoteGrants};
+pub(crate) use objects::{Objects, RemoteObjects};

@@ -9,7 +9,10 @@ use oc_proto::pipeline::v1::input_value::Value as Asked;
 use oc_proto::pipeline::v1::{self as pb, PlacementStrategy};
 use oc_proto::types::v1 as types;
 use oc_service::Finding;
-use oc_workflow::data::{Area, Comparison, DatasetQuery, Input, ListingRef, QueryError, TimeRange};
+use oc_workflow::data::{
+    Area, BoundingBox, Comparison, DatasetQuery, Input, ListingRef, PolygonsError, QueryError,
+    TimeRange,
+};
 use oc_workflow::plan::{Placement, Strategy};
 use serde_json::{Map, Value, json};
 
@@ -98,7 +101,17 @@ fn input(asked: Asked) -> Result<Input, RunError> {
         }),
         Asked::File(file) => {
             let object = file.object.unwrap_or_default();
-            Ok(Input::File(files::object(&object)?))
+            let storage = match file.listing_id.as_str() {
+                "" => None,
+                id => Some(
+                    id.parse()
+                        .map_err(|error| RunError::malformed("file.listing_id", error))?,
+                ),
+            };
+            Ok(Input::File {
+                object: files::object(&object)?,
+                storage,
+            })
         }
         Asked::RunOutput(output) => Ok(Input::RunOutput {
             run: output
@@ -123,12 +136,7 @@ pub(crate) fn listing(asked: Option<&pb::ListingRef>, field: &str) -> Result<Lis
 }
 
 fn query(asked: types::DatasetQuery) -> Result<DatasetQuery, RunError> {
-    let area = asked
-        .area
-        .map(|area| Area::new(area.west, area.south, area.east, area.north));
-    let area = area
-        .transpose()
-        .map_err(|error| RunError::invalid("query.area", error))?;
+    let area = area(asked.area, &asked.geometry_json)?;
     let time = asked
         .time
         .filter(|time| (time.start_ms, time.end_ms) != (0, 0));
@@ -149,6 +157,23 @@ fn query(asked: types::DatasetQuery) -> Result<DatasetQuery, RunError> {
     query
         .check()
         .map_err(|error| RunError::invalid("query", error))
+}
+
+fn area(bounds: Option<types::BoundingBox>, geometry: &str) -> Result<Option<Area>, RunError> {
+    match (bounds, geometry) {
+        (None, "") => Ok(None),
+        (Some(area), "") => BoundingBox::new(area.west, area.south, area.east, area.north)
+            .map(|bounds| Some(Area::Box(bounds)))
+            .map_err(|error| RunError::invalid("query.area", error)),
+        (None, geometry) => geometry
+            .parse()
+            .map(|polygons| Some(Area::Polygons(polygons)))
+            .map_err(|error: PolygonsError| RunError::invalid("query.geometry_json", error)),
+        (Some(_), _) => Err(RunError::invalid(
+            "query.geometry_json",
+            "an area is given too: give one of them",
+        )),
+    }
 }
 
 fn time_range(asked: types::TimeRange) -> Result<TimeRange, RunError> {
@@ -175,16 +200,23 @@ fn comparison(asked: types::PropertyFilter) -> Result<Comparison, RunError> {
 /// A query as messages write it.
 pub(crate) fn query_message(query: &DatasetQuery) -> types::DatasetQuery {
     let ms = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_millisecond);
-    types::DatasetQuery {
-        area: query.area.map(|area| {
-            let [west, south, east, north] = area.edges();
-            types::BoundingBox {
+    let (area, geometry_json) = match &query.area {
+        None => (None, String::new()),
+        Some(Area::Polygons(polygons)) => (None, polygons.to_string()),
+        Some(Area::Box(bounds)) => {
+            let [west, south, east, north] = bounds.edges();
+            let bounds = types::BoundingBox {
                 west,
                 south,
                 east,
                 north,
-            }
-        }),
+            };
+            (Some(bounds), String::new())
+        }
+    };
+    types::DatasetQuery {
+        area,
+        geometry_json,
         time: query.time.map(|time| types::TimeRange {
             start_ms: ms(time.from()),
             end_ms: ms(time.to()),
@@ -244,5 +276,54 @@ pub(crate) fn check_types(
     match faults.is_empty() {
         true => Ok(()),
         false => Err(RunError::Inputs(faults)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn triangle() -> String {
+        let ring = json!([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]);
+        json!({"type": "Polygon", "coordinates": [ring]}).to_string()
+    }
+
+    fn asked(area: Option<types::BoundingBox>, geometry_json: &str) -> types::DatasetQuery {
+        types::DatasetQuery {
+            area,
+            geometry_json: geometry_json.to_owned(),
+            ..types::DatasetQuery::default()
+        }
+    }
+
+    #[test]
+    fn a_box_or_polygons_reach_the_data_provider_as_they_were_asked_for() {
+        let bounds = types::BoundingBox {
+            west: 1.0,
+            south: 43.0,
+            east: 2.0,
+            north: 44.0,
+        };
+        for asked in [
+            asked(Some(bounds), ""),
+            asked(None, &triangle()),
+            asked(None, ""),
+        ] {
+            let read = query(asked.clone()).unwrap();
+            assert_eq!(query_message(&read), asked);
+        }
+    }
+
+    #[test]
+    fn two_areas_at_once_and_what_is_none_are_refused() {
+        let bounds = types::BoundingBox::default();
+        for (asked, reason) in [
+            (asked(Some(bounds), &triangle()), "one of them"),
+            (asked(None, "Toulouse"), "no GeoJSON"),
+        ] {
+            let error = query(asked).unwrap_err().to_string();
+            assert!(error.contains("query.geometry_json"), "{error}");
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

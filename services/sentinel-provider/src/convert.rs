@@ -18,16 +18,19 @@ use crate::provider::Count;
 /// The part that cannot be read.
 pub(crate) fn query(message: Option<types::DatasetQuery>) -> Result<Query, DataError> {
     let message = message.unwrap_or_default();
-    let area = match message.area {
-        None => None,
-        Some(area) => {
-            let bounds = [area.west, area.south, area.east, area.north];
-            let area = Geometry::of_box(bounds).map_err(|reason| {
-                DataError::Question(format!("the area cannot be used: {reason}"))
-            })?;
-            Some(area)
+    let area = match (message.area, message.geometry_json.as_str()) {
+        (None, "") => Ok(None),
+        (Some(area), "") => {
+            Geometry::of_box([area.west, area.south, area.east, area.north]).map(Some)
         }
+        (None, geometry) => match serde_json::from_str(geometry) {
+            Ok(geometry) => Geometry::parse(&geometry).map(Some),
+            Err(error) => Err(format!("it is no GeoJSON geometry: {error}")),
+        },
+        (Some(_), _) => Err("it is both a box and a geometry: give one of them".to_owned()),
     };
+    let area =
+        area.map_err(|reason| DataError::Question(format!("the area cannot be used: {reason}")))?;
     let open = |ms: i64| (ms != 0).then_some(ms);
     let time = message.time.unwrap_or_default();
     let time = Span {

@@ -97,7 +97,7 @@ pub struct FileInput {
     /// The object.
     #[prost(message, optional, tag = "1")]
     pub object: ::core::option::Option<super::super::types::v1::ObjectRef>,
-    /// Storage listing it lies in; empty for our first storage offer.
+    /// Storage listing of ours that it lies in, for example `storage.results`; empty for our first storage offer.
     #[prost(string, tag = "2")]
     pub listing_id: ::prost::alloc::string::String,
 }

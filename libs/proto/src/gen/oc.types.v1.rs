@@ -139,6 +139,10 @@ pub struct DatasetQuery {
     /// At most this many images, the newest first; 0 means all.
     #[prost(uint32, tag = "5")]
     pub limit: u32,
+    /// Only images whose footprint touches this GeoJSON Polygon or MultiPolygon (RFC 7946); empty means
+    /// everywhere. Not together with `area`.
+    #[prost(string, tag = "6")]
+    pub geometry_json: ::prost::alloc::string::String,
 }
 /// A comparison with one STAC property.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

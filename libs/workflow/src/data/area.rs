@@ -1,10 +1,22 @@
-//! The place a query asks for: a rectangle on the Earth (RFC 7946, section 5), longitudes first.
+//! The place a query asks for: a box (RFC 7946, section 5) or polygons, longitudes first.
 
 use serde::{Deserialize, Serialize};
 
-/// Why an area is refused.
+use super::Polygons;
+
+/// Where images are looked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Area {
+    /// A rectangle.
+    Box(BoundingBox),
+    /// Any outline.
+    Polygons(Polygons),
+}
+
+/// Why a box is refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum AreaError {
+pub enum BoxError {
     /// A longitude outside -180..180 or a latitude outside -90..90, or not a number.
     #[error(
         "{longitude}, {latitude} is no place on earth: give longitude, then latitude, in degrees"
@@ -29,25 +41,24 @@ pub enum AreaError {
 /// (RFC 7946, section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "[f64; 4]", into = "[f64; 4]")]
-pub struct Area([f64; 4]);
+pub struct BoundingBox([f64; 4]);
 
-impl Area {
+impl BoundingBox {
     /// A checked box.
     ///
     /// # Errors
     /// When a corner is no place on earth or the box is upside down.
-    pub fn new(west: f64, south: f64, east: f64, north: f64) -> Result<Self, AreaError> {
+    pub fn new(west: f64, south: f64, east: f64, north: f64) -> Result<Self, BoxError> {
         for (longitude, latitude) in [(west, south), (east, north)] {
-            // A NaN is in no range.
-            if !(-180.0..=180.0).contains(&longitude) || !(-90.0..=90.0).contains(&latitude) {
-                return Err(AreaError::Position {
+            if !on_earth(longitude, latitude) {
+                return Err(BoxError::Position {
                     longitude,
                     latitude,
                 });
             }
         }
         if south > north {
-            return Err(AreaError::Upturned { south, north });
+            return Err(BoxError::Upturned { south, north });
         }
         Ok(Self([west, south, east, north]))
     }
@@ -58,17 +69,23 @@ impl Area {
     }
 }
 
-impl TryFrom<[f64; 4]> for Area {
-    type Error = AreaError;
+/// True for a longitude and a latitude in degrees.
+pub(super) fn on_earth(longitude: f64, latitude: f64) -> bool {
+    // A NaN is in no range.
+    (-180.0..=180.0).contains(&longitude) && (-90.0..=90.0).contains(&latitude)
+}
 
-    fn try_from([west, south, east, north]: [f64; 4]) -> Result<Self, AreaError> {
+impl TryFrom<[f64; 4]> for BoundingBox {
+    type Error = BoxError;
+
+    fn try_from([west, south, east, north]: [f64; 4]) -> Result<Self, BoxError> {
         Self::new(west, south, east, north)
     }
 }
 
-impl From<Area> for [f64; 4] {
-    fn from(area: Area) -> Self {
-        area.0
+impl From<BoundingBox> for [f64; 4] {
+    fn from(bounds: BoundingBox) -> Self {
+        bounds.0
     }
 }
 
@@ -77,10 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_box_is_read_back_as_written_also_across_the_antimeridian() {
-        for text in ["[2.0,48.5,2.8,49.1]", "[179.0,-18.0,-179.0,-16.0]"] {
+    fn an_area_is_read_back_as_written_also_across_the_antimeridian() {
+        for text in [
+            "[2.0,48.5,2.8,49.1]",
+            "[179.0,-18.0,-179.0,-16.0]",
+            r#"{"type":"Polygon","coordinates":[[[0.0,0.0],[1.0,0.0],[0.0,1.0],[0.0,0.0]]]}"#,
+        ] {
+            let written: serde_json::Value = serde_json::from_str(text).unwrap();
             let area: Area = serde_json::from_str(text).unwrap();
-            assert_eq!(serde_json::to_string(&area).unwrap(), text);
+            assert_eq!(serde_json::to_value(&area).unwrap(), written);
         }
     }
 
@@ -91,7 +113,7 @@ mod tests {
             ([f64::NAN, 0.0, 1.0, 1.0], "no place on earth"),
             ([2.0, 49.0, 3.0, 48.0], "below its begin"),
         ] {
-            let error = Area::try_from(edges).unwrap_err().to_string();
+            let error = BoundingBox::try_from(edges).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
     }

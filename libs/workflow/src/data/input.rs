@@ -70,7 +70,12 @@ pub enum Input {
         query: DatasetQuery,
     },
     /// A file that was put into a storage offer before.
-    File(ObjectRef),
+    File {
+        /// The object.
+        object: ObjectRef,
+        /// The storage listing it lies in; our first storage offer where none is named.
+        storage: Option<Name>,
+    },
     /// An output of an earlier run.
     RunOutput {
         /// The run, which must have succeeded.

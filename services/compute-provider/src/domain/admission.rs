@@ -86,9 +86,10 @@ impl Classify for Refusal {
             Refusal::Withdrawn(_) => Kind::Precondition,
             Refusal::Offer(error) => error.kind(),
             Refusal::Grant(error) => error.kind(),
-            Refusal::OverGrant { .. } => Kind::Exhausted,
             Refusal::NoSandbox(_) | Refusal::NoContainers => Kind::Unsupported,
+            // Waiting does not help: no hold of this size ever fits.
             Refusal::NoGrant
+            | Refusal::OverGrant { .. }
             | Refusal::OverDelegation(_)
             | Refusal::OldGeneration { .. }
             | Refusal::Elsewhere(_)
@@ -100,6 +101,9 @@ impl Classify for Refusal {
     fn advice(&self) -> Option<String> {
         match self {
             Refusal::Grant(error) => error.advice(),
+            Refusal::OverGrant { .. } => {
+                Some("ask for a grant with larger limits, or for less".to_owned())
+            }
             Refusal::NoGrant => Some("ask for a grant with `opencloud grant request`".to_owned()),
             Refusal::NoContainers => {
                 Some("move DockerRequirement under `hints`, or choose another site".to_owned())

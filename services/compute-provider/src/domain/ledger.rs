@@ -352,6 +352,8 @@ impl Ledger {
         };
         self.check_generation(&under)?;
         let used = self.committed(&grant, now);
+        let spent = self.accounts.get(&grant);
+        let spent_ms = spent.map_or(0, |account| account.core_ms);
         let limits: &Limits = &terms.limits;
         let core_ms = limits.core_seconds.saturating_mul(1000);
         let totals = [
@@ -359,17 +361,25 @@ impl Ledger {
                 Amount::Fragments,
                 1,
                 u64::from(used.fragments),
+                0,
                 u64::from(limits.fragments),
             ),
-            (Amount::CoreMs, demand.core_ms(), used.core_ms, core_ms),
+            (
+                Amount::CoreMs,
+                demand.core_ms(),
+                used.core_ms,
+                spent_ms,
+                core_ms,
+            ),
         ];
-        for (amount, asked, used, limit) in totals {
+        for (amount, asked, used, spent, limit) in totals {
             if used.saturating_add(asked) > limit {
                 return Err(LedgerError::OverLimit {
                     grant,
                     amount,
                     asked,
                     used,
+                    spent,
                     limit,
                 });
             }

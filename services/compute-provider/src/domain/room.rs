@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use oc_kernel::{AttemptId, Classify, GrantId, Id, IdKind, Kind, Name, ObjectKey};
+use oc_kernel::{AttemptId, Classify, GrantId, Id, IdKind, Kind, Name, ObjectKey, OrgId};
 use oc_trust::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,8 @@ pub struct Upload {
     pub holder: Holder,
     /// The attempt that writes it; none for people.
     pub attempt: Option<AttemptId>,
+    /// The partner that announced it; none for ourselves.
+    pub announcer: Option<OrgId>,
     /// Its length in bytes.
     pub length: u64,
     /// Its digest.

@@ -86,11 +86,12 @@ pub enum UploadState {
 /// Why an attempt does not get at an object.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// No macaroon, or one that is not ours or was changed.
-    #[error("the macaroon is not valid here")]
-    Unauthenticated,
+    /// A macaroon that cannot be read, is not ours, was changed, or is of an attempt that is not here any more;
+    /// the text says which.
+    #[error("{0}")]
+    Unauthenticated(String),
     /// A good macaroon that does not open this.
-    #[error("the macaroon does not open {0}")]
+    #[error("the macaroon does not open this: {0}")]
     Forbidden(String),
     /// The attempt ended, or its grant was revoked or changed.
     #[error("the authority of this attempt has ended: {0}")]
@@ -115,7 +116,7 @@ pub enum StepError {
 impl Classify for StepError {
     fn kind(&self) -> Kind {
         match self {
-            StepError::Unauthenticated => Kind::Unauthenticated,
+            StepError::Unauthenticated(_) => Kind::Unauthenticated,
             StepError::Forbidden(_) | StepError::Ended(_) => Kind::Forbidden,
             StepError::NotFound(_) => Kind::NotFound,
             StepError::Conflict(_) => Kind::Conflict,

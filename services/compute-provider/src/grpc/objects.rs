@@ -54,10 +54,10 @@ impl ObjectsService for Provider {
         &self,
         request: Request<fed::GetUploadRequest>,
     ) -> Answer<fed::GetUploadResponse> {
-        calling(self, &request).await?;
+        let caller = calling(self, &request).await?;
         let answer = async {
             let id = parse("upload_id", &request.get_ref().upload_id)?;
-            self.upload_progress(&id).await
+            self.upload_progress(&caller.consumer, &id).await
         };
         let (received, complete) = answer.await.or_status()?;
         Ok(Response::new(fed::GetUploadResponse { received, complete }))

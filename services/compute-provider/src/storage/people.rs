@@ -105,6 +105,7 @@ impl Provider {
             key: key.clone(),
             holder: Holder::Own,
             attempt: None,
+            announcer: None,
             length,
             sha256: found,
             media_type: media_type.to_owned(),

@@ -215,16 +215,25 @@ impl Provider {
     ) -> Result<(Attempt, Macaroon), StepError> {
         let (macaroon, minted) = Tokens::claim(text).map_err(refused)?;
         let Minted::Attempt { org, attempt } = minted else {
-            return Err(StepError::Forbidden("an attempt".to_owned()));
+            let text = "it is for one transfer, not for an attempt";
+            return Err(StepError::Forbidden(text.to_owned()));
         };
         if attempt != step.attempt {
-            return Err(StepError::Forbidden(format!("attempt {}", step.attempt)));
+            let text = format!("it is for attempt {attempt}, not for {}", step.attempt);
+            return Err(StepError::Forbidden(text));
         }
         let found = self.shelf.attempts.get(&attempt_key(&org, &attempt)).await;
         let found = found
             .map_err(Error::from)?
-            .ok_or(StepError::Unauthenticated)?
+            .ok_or_else(|| {
+                let text = format!("attempt {attempt} is not here: it is over, or never was");
+                StepError::Unauthenticated(text)
+            })?
             .value;
+        if found.key.fragment != step.fragment {
+            let text = format!("the attempt is not of fragment {}", step.fragment);
+            return Err(StepError::Forbidden(text));
+        }
         Ok((found, macaroon))
     }
 
@@ -317,6 +326,7 @@ impl Provider {
             key: key.clone(),
             holder,
             attempt: Some(attempt.key.attempt),
+            announcer: None,
             length,
             sha256,
             media_type: media_type_of(key).to_owned(),
@@ -382,7 +392,7 @@ fn refused(error: MacaroonError) -> StepError {
     match error {
         MacaroonError::Refused(refusal) => StepError::Forbidden(refusal.to_string()),
         MacaroonError::Malformed(_) | MacaroonError::ThirdParty | MacaroonError::Forged => {
-            StepError::Unauthenticated
+            StepError::Unauthenticated(error.to_string())
         }
     }
 }

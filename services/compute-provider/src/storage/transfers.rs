@@ -88,6 +88,7 @@ impl Provider {
             key: new.key.clone(),
             holder,
             attempt: Some(new.attempt),
+            announcer: (!new.consumer.own).then_some(new.consumer.org),
             length: new.length,
             sha256: new.sha256,
             media_type: new.media_type,
@@ -221,17 +222,24 @@ impl Provider {
         Ok(())
     }
 
-    /// How many bytes of an announced file have come, and whether it is stored.
-    pub(crate) async fn upload_progress(&self, id: &UploadId) -> Result<(u64, bool), Error> {
+    /// How many bytes of an announced file have come, and whether it is stored. For whoever announced it;
+    /// nobody else learns that there is such an upload.
+    pub(crate) async fn upload_progress(
+        &self,
+        consumer: &Consumer,
+        id: &UploadId,
+    ) -> Result<(u64, bool), Error> {
+        let may = |announcer: Option<OrgId>| consumer.own || announcer == Some(consumer.org);
         for seen in self.shelf.rooms.all(&Query::all()).await? {
-            if seen.value.uploads().any(|(_, upload)| upload.id == *id) {
+            let mut uploads = seen.value.uploads();
+            if uploads.any(|(_, upload)| upload.id == *id && may(upload.announcer)) {
                 return Ok((files::length_of(&self.part(id)).await, false));
             }
         }
         let stored = Query::equals("upload", id.to_string());
         match self.shelf.objects.all(&stored).await?.first() {
-            Some(seen) => Ok((seen.value.length, true)),
-            None => Err(Error::unknown("upload", id)),
+            Some(seen) if may(seen.value.announcer) => Ok((seen.value.length, true)),
+            _ => Err(Error::unknown("upload", id)),
         }
     }
 
@@ -414,9 +422,12 @@ impl Provider {
     /// Checks that a grant is active and still has this generation.
     pub(crate) async fn still_in_force(&self, id: &GrantId, generation: u64) -> Result<(), Error> {
         let grant = self.grant(id).await?.value.grant;
-        let over = self.clock.now_ms() >= grant.request.not_after_ms;
-        if grant.state != GrantState::Active || over {
+        if grant.state != GrantState::Active {
             let text = format!("grant {id} is {}: {}", grant.state, grant.cause.text);
+            return Err(Error::Forbidden(text));
+        }
+        if self.clock.now_ms() >= grant.request.not_after_ms {
+            let text = format!("grant {id} is expired: its end was reached");
             return Err(Error::Forbidden(text));
         }
         if grant.generation != generation {

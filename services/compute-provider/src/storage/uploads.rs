@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use oc_kernel::{AttemptId, Name, ObjectKey};
+use oc_kernel::{AttemptId, Name, ObjectKey, OrgId};
 use oc_objects::{Body, Expected, ObjectError, Sha256Digest};
 use oc_store::{Expect, StoreError};
 use oc_trust::Digest;
@@ -46,6 +46,8 @@ pub(super) struct NewFile {
     pub(super) key: ObjectKey,
     pub(super) holder: Holder,
     pub(super) attempt: Option<AttemptId>,
+    /// The partner that announces it; none for ourselves.
+    pub(super) announcer: Option<OrgId>,
     pub(super) length: u64,
     pub(super) sha256: Digest,
     pub(super) media_type: String,
@@ -73,6 +75,7 @@ impl Provider {
             id: UploadId::new(),
             holder: file.holder,
             attempt: file.attempt,
+            announcer: file.announcer,
             length: file.length,
             sha256: file.sha256,
             media_type: file.media_type.clone(),
@@ -163,6 +166,7 @@ impl Provider {
             key: key.clone(),
             holder: upload.holder,
             attempt: upload.attempt,
+            announcer: upload.announcer,
             length: upload.length,
             sha256: upload.sha256,
             media_type: upload.media_type.clone(),

@@ -218,6 +218,30 @@ async fn an_upload_goes_on_where_it_broke_off_and_appears_only_when_it_is_whole(
 }
 
 #[tokio::test]
+async fn only_who_announced_an_upload_learns_how_far_it_is() {
+    let (north, south, grant) = story().await;
+    let request = upload(&north, &south, &grant, b"0123456789").await;
+    let mut objects = south.objects_at(&north);
+    let place = objects.request_upload(request).await.unwrap().into_inner();
+    let ask = || fed::GetUploadRequest {
+        upload_id: place.upload_id.clone(),
+    };
+    let east = Org::start(&north.world).await;
+    for bytes in [&b"0123"[..], b"456789"] {
+        let offset = if bytes == b"0123" { 0 } else { 4 };
+        put(&north, &place.token, offset, bytes).await;
+        let error = CallError::from(east.objects_at(&north).get_upload(ask()).await.unwrap_err());
+        assert_eq!(error.kind, Kind::NotFound);
+        assert_eq!(
+            error.message,
+            format!("no upload `{}` here", place.upload_id)
+        );
+        let own = objects.get_upload(ask()).await.unwrap().into_inner();
+        assert_eq!(own.received, offset + bytes.len() as u64);
+    }
+}
+
+#[tokio::test]
 async fn bytes_that_are_not_those_announced_leave_nothing() {
     let (north, south, grant) = story().await;
     let request = upload(&north, &south, &grant, b"0123456789").await;

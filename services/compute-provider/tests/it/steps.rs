@@ -50,6 +50,14 @@ async fn another_fragments_macaroon_opens_no_route() {
         ..thief
     };
     assert_eq!(statuses(&forged).await, [401, 401, 401]);
+    // Its own attempt under another fragment's name is not its own either.
+    let elsewhere = Step {
+        fragment: oc_kernel::FragmentId::new(),
+        attempt: second.attempt,
+        macaroon: second.macaroon.clone(),
+        ..forged
+    };
+    assert_eq!(statuses(&elsewhere).await, [403, 403, 403]);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub(crate) fn summer(asset: &str) -> DatasetQuery {
             value_json: "20".to_owned(),
         }],
         assets: vec![asset.to_owned()],
-        limit: 0,
+        ..DatasetQuery::default()
     }
 }
 

@@ -70,6 +70,8 @@ fn refusal(text: &str) -> &'static str {
         ("has ended", code::GRANT_EXPIRED),
         ("needs a grant", code::NO_GRANT),
         ("withdrawn", code::GRANT_REVOKED),
+        ("does not allow that", code::OVER_LIMIT),
+        ("used or set aside", code::OVER_LIMIT),
         ("dispute", code::DISPUTE),
         ("lease was lost", code::LEASE_LOST),
     ];
@@ -140,12 +142,17 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_grant_is_told_from_another_refusal() {
+    fn a_revoked_grant_and_a_limit_are_told_from_another_refusal() {
         let revoked = failure(
             Kind::Forbidden,
             "grant grant-1 is revoked: no more students",
         );
         assert_eq!(revoked.code, code::GRANT_REVOKED);
         assert_eq!(failure(Kind::Forbidden, "not you").code, code::REFUSED);
+        let over = failure(
+            Kind::Forbidden,
+            "grant grant-1 does not allow that: 8 cores asked for, 2 allowed",
+        );
+        assert_eq!((over.code, over.lasting), (code::OVER_LIMIT, true));
     }
 }

@@ -1,5 +1,6 @@
-//! Every compute offer that is listed, with what is free there now.
+//! The compute offers that a plan may name, with what is free there now.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -11,28 +12,64 @@ use oc_proto::federation::v1::{GetCapacityRequest, GetCapacityResponse};
 use oc_service::CallError;
 use oc_workflow::Resources;
 use oc_workflow::data::ListingRef;
-use oc_workflow::plan::{Access, Site};
+use oc_workflow::plan::{Access, Placement, Site};
 use serde_json::Value;
 
 use super::{World, grant_text, late, price_of};
 use crate::context::Context;
 use crate::error::RunError;
+use crate::ports::Catalogue;
 
-/// Looks at all sites; those we may use are asked what is free, all at once.
+/// Looks at the sites that a plan may name; those we may use are asked what is free, all at once.
 pub(super) async fn look(
     context: &Context,
     world: &World,
     run: &str,
+    placement: &Placement,
     now: Timestamp,
 ) -> Result<Vec<Site>, RunError> {
-    let listed = context.catalogue.all(ListingKind::Compute).await;
-    let mut listed = listed.map_err(RunError::call("compute offers cannot be read"))?;
-    listed
-        .sort_by(|a, b| (!a.own, &a.owner, &a.listing_id).cmp(&(!b.own, &b.owner, &b.listing_id)));
+    let listed = candidates(context.catalogue.as_ref(), world, placement).await;
+    let listed = listed.map_err(RunError::call("compute offers cannot be read"))?;
     let sites = listed
         .iter()
         .map(|listing| one(context, world, run, listing, now));
     Ok(join_all(sites).await.into_iter().flatten().collect())
+}
+
+/// Our own offers, those that grants name, those of organisations chosen by hand, and some more: what a
+/// person could ask a grant for. Ours first; however many there are in the catalogue.
+async fn candidates(
+    catalogue: &dyn Catalogue,
+    world: &World,
+    placement: &Placement,
+) -> Result<Vec<Listing>, CallError> {
+    let me = world.me.org.to_string();
+    let mut listed = catalogue.of(&me, ListingKind::Compute).await?;
+    let received = world.grants.iter().filter(|grant| !grant.given);
+    let named: BTreeSet<(&str, &str)> = received
+        .flat_map(|grant| {
+            let ids = grant.listing_ids.iter();
+            ids.map(|id| (grant.provider.as_str(), id.as_str()))
+        })
+        .filter(|(_, id)| id.starts_with("compute."))
+        .collect();
+    for (owner, id) in named {
+        match catalogue.listing(owner, id).await {
+            Ok(listing) => listed.push(listing),
+            // Withdrawn, or its owner has left: a grant outlives what it was for.
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let chosen: BTreeSet<&str> = placement.steps.values().map(String::as_str).collect();
+    for site in chosen.into_iter().filter(|site| *site != me) {
+        listed.extend(catalogue.of(site, ListingKind::Compute).await?);
+    }
+    listed.extend(catalogue.first(ListingKind::Compute).await?);
+    listed
+        .sort_by(|a, b| (!a.own, &a.owner, &a.listing_id).cmp(&(!b.own, &b.owner, &b.listing_id)));
+    listed.dedup_by(|a, b| (&a.owner, &a.listing_id) == (&b.owner, &b.listing_id));
+    Ok(listed)
 }
 
 async fn one(
@@ -169,5 +206,111 @@ fn bound(site: &mut Site, world: &World) {
             .unwrap_or(u64::MAX)
             .min(limits.wall_seconds);
         site.longest_seconds = Some(longest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use oc_door::Identity;
+    use oc_kernel::OrgId;
+    use oc_workflow::plan::Strategy;
+
+    use super::*;
+
+    fn org(number: u8) -> OrgId {
+        OrgId::from_digest([number; 32])
+    }
+
+    fn offer(number: u8, id: &str) -> Listing {
+        Listing {
+            owner: org(number).to_string(),
+            listing_id: id.to_owned(),
+            own: number == 1,
+            ..Listing::default()
+        }
+    }
+
+    /// A catalogue that notes what it was asked for.
+    struct Asked {
+        listings: Vec<Listing>,
+        page: usize,
+        asked: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Catalogue for Asked {
+        async fn listing(&self, owner: &str, listing_id: &str) -> Result<Listing, CallError> {
+            self.asked.lock().unwrap().push(listing_id.to_owned());
+            let mut all = self.listings.iter();
+            let found = all.find(|one| one.owner == owner && one.listing_id == listing_id);
+            found.cloned().ok_or(CallError {
+                kind: Kind::NotFound,
+                message: "gone".to_owned(),
+                advice: None,
+            })
+        }
+
+        async fn of(&self, owner: &str, _: ListingKind) -> Result<Vec<Listing>, CallError> {
+            self.asked.lock().unwrap().push(owner.to_owned());
+            let all = self.listings.iter();
+            Ok(all.filter(|one| one.owner == owner).cloned().collect())
+        }
+
+        async fn first(&self, _: ListingKind) -> Result<Vec<Listing>, CallError> {
+            Ok(self.listings.iter().take(self.page).cloned().collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_a_plan_may_name_is_fetched_however_many_offers_are_listed() {
+        let crowd = (10..100).map(|number| offer(number, "compute.crowd"));
+        let named = [
+            offer(1, "compute.own"),
+            offer(2, "compute.granted"),
+            offer(2, "compute.other"),
+            offer(3, "compute.chosen"),
+        ];
+        let catalogue = Asked {
+            listings: crowd.chain(named).collect(),
+            page: 2,
+            asked: Mutex::default(),
+        };
+        let granted = Grant {
+            provider: org(2).to_string(),
+            listing_ids: ["dataset.images", "compute.granted", "compute.withdrawn"]
+                .map(str::to_owned)
+                .into(),
+            ..Grant::default()
+        };
+        let world = World {
+            me: Identity {
+                org: org(1),
+                name: "North".to_owned(),
+            },
+            grants: vec![granted],
+        };
+        let placement = Placement {
+            strategy: Strategy::NearData,
+            steps: BTreeMap::from([("step".to_owned(), org(3).to_string())]),
+        };
+        let found = candidates(&catalogue, &world, &placement).await.unwrap();
+        let mut ids: Vec<_> = found.iter().map(|one| one.listing_id.as_str()).collect();
+        assert_eq!(ids.remove(0), "compute.own", "ours is looked at first");
+        ids.sort_unstable();
+        let crowd = "compute.crowd";
+        assert_eq!(ids, ["compute.chosen", crowd, crowd, "compute.granted"]);
+        assert_eq!(
+            *catalogue.asked.lock().unwrap(),
+            [
+                org(1).to_string(),
+                "compute.granted".to_owned(),
+                "compute.withdrawn".to_owned(),
+                org(3).to_string()
+            ]
+        );
     }
 }

@@ -6,7 +6,7 @@ use oc_proto::catalog::v1::{GetListingRequest, Listing, ListingKind, SearchReque
 use oc_service::{CallError, Channel, Switchboard};
 
 /// Listings a page.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 
 /// Looks listings up.
 #[async_trait]
@@ -14,8 +14,11 @@ pub(crate) trait Catalogue: Send + Sync + 'static {
     /// One listing.
     async fn listing(&self, owner: &str, listing_id: &str) -> Result<Listing, CallError>;
 
-    /// Every listing of a kind, stale ones too.
-    async fn all(&self, kind: ListingKind) -> Result<Vec<Listing>, CallError>;
+    /// Every listing of a kind that an organisation has, by its id or name, stale ones too.
+    async fn of(&self, owner: &str, kind: ListingKind) -> Result<Vec<Listing>, CallError>;
+
+    /// The first page of the listings of a kind.
+    async fn first(&self, kind: ListingKind) -> Result<Vec<Listing>, CallError>;
 }
 
 /// The catalogue service.
@@ -40,12 +43,13 @@ impl Catalogue for RemoteCatalogue {
         Ok(answer.into_inner().listing.unwrap_or_default())
     }
 
-    async fn all(&self, kind: ListingKind) -> Result<Vec<Listing>, CallError> {
+    async fn of(&self, owner: &str, kind: ListingKind) -> Result<Vec<Listing>, CallError> {
         let mut client = SearchServiceClient::new(self.0.clone());
         let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = SearchRequest {
+                owner: owner.to_owned(),
                 kinds: vec![kind.into()],
                 page_size: PAGE,
                 page_token,
@@ -58,5 +62,15 @@ impl Catalogue for RemoteCatalogue {
             }
             page_token = page.next_page_token;
         }
+    }
+
+    async fn first(&self, kind: ListingKind) -> Result<Vec<Listing>, CallError> {
+        let request = SearchRequest {
+            kinds: vec![kind.into()],
+            page_size: PAGE,
+            ..SearchRequest::default()
+        };
+        let mut client = SearchServiceClient::new(self.0.clone());
+        Ok(client.search(request).await?.into_inner().listings)
     }
 }

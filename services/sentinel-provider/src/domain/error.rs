@@ -127,6 +127,9 @@ pub enum DataError {
         /// The chain's.
         shown: u64,
     },
+    /// The delegation behind a token has reached its end.
+    #[error("the delegation behind this token has ended")]
+    DelegationEnded,
     /// The chain is for another run, attempt or holder than the reservation.
     #[error("the chain is for another {0} than the reservation")]
     Mismatch(&'static str),
@@ -183,6 +186,7 @@ impl Classify for DataError {
             Self::Outside { .. }
             | Self::GrantNeeded(_)
             | Self::Generation { .. }
+            | Self::DelegationEnded
             | Self::Mismatch(_) => Kind::Forbidden,
             Self::Chain(error) => error.kind(),
             Self::Token(error) => error.kind(),

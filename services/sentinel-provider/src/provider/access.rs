@@ -37,6 +37,8 @@ struct Ticket {
     reservation: String,
     /// The generation of the grant; zero for our own.
     generation: u64,
+    /// The end of the delegation behind it, in ms since the epoch.
+    until_ms: u64,
 }
 
 impl Provider {
@@ -73,6 +75,8 @@ impl Provider {
         }
         let owner = self.owner().await?;
         let life_ms = u64::from(self.settings().token_seconds) * 1000;
+        let until_ms = authority.as_ref().map_or(u64::MAX, |a| a.not_after);
+        let end_ms = until_ms.min(now_ms + life_ms);
         let mut objects = Vec::new();
         for file in reservation.select(&keys)? {
             let opens = authority
@@ -88,11 +92,12 @@ impl Provider {
                 key: file.key.clone(),
                 reservation: held.key.clone(),
                 generation,
+                until_ms,
             };
             objects.push(pb::OpenObject {
                 object: Some(convert::object(&owner, file)),
-                token: self.token(&ticket, now_ms + life_ms)?,
-                expires_at_ms: now_ms + life_ms,
+                token: self.token(&ticket, end_ms)?,
+                expires_at_ms: end_ms,
             });
         }
         Ok(pb::AccessResponse { objects })
@@ -217,8 +222,11 @@ impl Provider {
         })
     }
 
-    /// The generation of the grant behind a ticket whose reservation holds.
+    /// The generation of the grant behind a ticket whose delegation and reservation hold.
     async fn still_open(&self, ticket: &Ticket) -> Result<u64, DataError> {
+        if self.clock().now_ms() >= ticket.until_ms {
+            return Err(DataError::DelegationEnded);
+        }
         let held = self.0.reservations.get(&ticket.reservation).await?;
         let held = held.ok_or_else(|| DataError::NoReservation("of the token".to_owned()))?;
         held.value.check(self.clock().now_ms())?;

@@ -310,6 +310,28 @@ async fn a_partners_chain_opens_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_token_ends_with_the_delegation_behind_it() {
+    let world = World::demo().await;
+    let lent = lend(&world).await;
+    let World { north, east, .. } = &world;
+    let end = world.clock.now_ms() + 5_000;
+    let short = |delegation: &mut Delegation| delegation.not_after = end;
+    let opened = lent.ask(&world, (north, east, east), &[B04], short).await;
+    let open = &opened.unwrap()[0];
+    assert_eq!(open.expires_at_ms, end);
+    world.clock.advance(Duration::from_millis(4_999));
+    assert_eq!(world.bulk(&open.token, 0).await.0, StatusCode::OK);
+    world.clock.advance(Duration::from_millis(1));
+    let (status, _, body) = world.bulk(&open.token, 0).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let text = String::from_utf8_lossy(&body).into_owned();
+    assert!(
+        text.contains("the delegation behind this token has ended"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_raised_generation_or_a_revocation_closes_tokens_and_chains() {
     let world = World::demo().await;
     let lent = lend(&world).await;

@@ -114,6 +114,33 @@ async fn a_count_is_exact_with_the_bytes_of_the_wanted_files() {
 }
 
 #[tokio::test]
+async fn an_area_with_any_outline_finds_what_touches_it_and_not_what_its_box_touches() {
+    let world = World::demo().await;
+    let count = async |geometry: serde_json::Value| {
+        let query = DatasetQuery {
+            geometry_json: geometry.to_string(),
+            ..DatasetQuery::default()
+        };
+        let request = pb::CountRequest {
+            listing_id: LISTING.to_owned(),
+            query: Some(query),
+            grant_id: String::new(),
+        };
+        world
+            .own()
+            .count(request)
+            .await
+            .map(|answer| answer.into_inner().count)
+    };
+    // Both triangles have the same box around Toulouse; only one of them reaches the town.
+    let triangle = |corner: [f64; 2]| json!({"type": "Polygon", "coordinates": [[[0.0, 43.0], [2.0, 45.0], corner, [0.0, 43.0]]]});
+    assert_eq!(count(triangle([2.0, 43.0])).await.unwrap(), 4);
+    assert_eq!(count(triangle([0.0, 45.0])).await.unwrap(), 0);
+    let refused = count(json!({"type": "Circle"})).await.unwrap_err();
+    assert!(refused.message().contains("GeoJSON"), "{refused}");
+}
+
+#[tokio::test]
 async fn where_nothing_matches_the_nearest_is_told_and_nothing_is_held() {
     let world = World::demo().await;
     let nothing = DatasetQuery {

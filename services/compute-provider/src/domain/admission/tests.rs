@@ -112,7 +112,7 @@ fn a_hold_above_the_grant_is_refused_with_the_number() {
     let mut grant = active();
     grant.agreed.as_mut().unwrap().limits.cores = 1;
     let error = hold(Some(&grant), &demand(2)).unwrap_err();
-    assert_eq!(error.kind(), Kind::Exhausted);
+    assert_eq!(error.kind(), Kind::Forbidden);
     assert!(
         error.to_string().ends_with("2 cores asked for, 1 allowed"),
         "{error}"

@@ -38,6 +38,8 @@ pub enum LedgerError {
         asked: u64,
         /// How much is used or set aside.
         used: u64,
+        /// How much of that is used up and never comes back.
+        spent: u64,
         /// The limit.
         limit: u64,
     },
@@ -110,7 +112,17 @@ pub enum LedgerError {
 impl Classify for LedgerError {
     fn kind(&self) -> Kind {
         match self {
-            LedgerError::Full { .. } | LedgerError::OverLimit { .. } => Kind::Exhausted,
+            LedgerError::Full { .. } => Kind::Exhausted,
+            // What is set aside may come back; what was used up does not.
+            LedgerError::OverLimit {
+                asked,
+                spent,
+                limit,
+                ..
+            } => match spent.saturating_add(*asked) > *limit {
+                true => Kind::Forbidden,
+                false => Kind::Exhausted,
+            },
             LedgerError::OtherBody { .. } | LedgerError::AttemptTaken { .. } => Kind::Conflict,
             LedgerError::NoReservation { .. } | LedgerError::NoLease { .. } => Kind::NotFound,
             LedgerError::OldGeneration { .. } => Kind::Forbidden,

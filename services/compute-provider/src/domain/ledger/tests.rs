@@ -241,9 +241,11 @@ fn many_small_pieces_cannot_exceed_a_total() {
             amount: Amount::CoreMs,
             asked: 60_000,
             used: 120_000,
+            spent: 120_000,
             limit: 150_000
         }
     );
+    assert_eq!(refused.kind(), Kind::Forbidden, "it can never fit");
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn upload(holder: Holder, length: u64) -> Upload {
         id: UploadId::new(),
         holder,
         attempt: None,
+        announcer: None,
         length,
         sha256: Digest::of(&length.to_be_bytes()),
         media_type: String::new(),

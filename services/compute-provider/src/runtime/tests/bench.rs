@@ -58,7 +58,7 @@ pub(super) struct Shelf {
 impl Shelf {
     fn check(&self, attempt: StepAttempt, macaroon: &str) -> Result<(), StepError> {
         if macaroon != MACAROON {
-            return Err(StepError::Unauthenticated);
+            return Err(StepError::Unauthenticated("it is forged".into()));
         }
         match *self.attempt.lock().unwrap() {
             Some(own) if own == attempt => Ok(()),
