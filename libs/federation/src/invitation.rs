@@ -87,8 +87,8 @@ impl Invitation {
         if name.trim().is_empty() || name.len() > Self::MAX_NAME_BYTES {
             return Err(wrong("name", "it must have 1 to 64 bytes"));
         }
-        if name.chars().any(char::is_control) {
-            return Err(wrong("name", "it holds control characters"));
+        if name.chars().any(oc_kernel::is_hidden) {
+            return Err(wrong("name", "it holds characters that do not show"));
         }
         if document.addresses.is_empty() || document.addresses.len() > Self::MAX_ADDRESSES {
             return Err(wrong("list of addresses", "it must have 1 to 16 entries"));

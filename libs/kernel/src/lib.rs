@@ -8,6 +8,7 @@ mod id;
 mod name;
 mod page;
 mod quantity;
+mod text;
 
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use error::{Classify, Kind};
@@ -17,3 +18,4 @@ pub use id::{
 pub use name::{Name, NameError, ObjectKey};
 pub use page::{Page, PageRequest, PageToken, PageTokenError};
 pub use quantity::{Money, ParseMoneyError, Revision};
+pub use text::{DisplayName, DisplayNameError, is_hidden, visible};

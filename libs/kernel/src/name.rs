@@ -20,7 +20,7 @@ pub enum NameError {
         length: usize,
     },
     /// A character outside the allowed set.
-    #[error("`{character}` may not stand in a name: use letters, digits, `.`, `_` and `-`")]
+    #[error("`{}` may not stand in a name: use letters, digits, `.`, `_` and `-`", .character.escape_debug())]
     Character {
         /// The first offender.
         character: char,
@@ -202,6 +202,12 @@ mod tests {
                 .is_below(&prefix)
         );
         assert!(!prefix.is_below(&prefix));
+    }
+
+    #[test]
+    fn a_character_that_does_not_show_is_spelled_out() {
+        let refused = "ev\u{1b}[31mil".parse::<Name>().unwrap_err().to_string();
+        assert!(refused.contains("`\\u{1b}`"), "{refused}");
     }
 
     #[test]

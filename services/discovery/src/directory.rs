@@ -196,7 +196,7 @@ impl Directory {
             record
                 .nodes
                 .retain(|node| check_node(&history, node.peer_id).is_ok());
-            record.name = introduction.shown_name();
+            record.name.clone_from(&introduction.name);
             record.version = introduction.shown_version();
             if record.blocked.is_some() {
                 return Err(DiscoveryError::Blocked(org));

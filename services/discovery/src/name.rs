@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use oc_kernel::DisplayName;
 use oc_store::{Collection, Documents, Expect, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +22,16 @@ struct OrganisationRecord {
 /// The store's.
 pub(crate) async fn settle(
     store: &Arc<dyn Store>,
-    given: Option<String>,
+    given: Option<DisplayName>,
 ) -> Result<String, StoreError> {
     let records = Documents::<OrganisationRecord>::new(store.clone(), &ORGANISATION, 1);
-    let Some(name) = given.filter(|name| !name.trim().is_empty()) else {
+    let Some(name) = given else {
         let kept = records.get(KEY).await?;
         return Ok(kept.map_or_else(|| UNNAMED.to_owned(), |kept| kept.value.name));
     };
-    let record = OrganisationRecord { name };
+    let record = OrganisationRecord {
+        name: name.to_string(),
+    };
     records.put(KEY, &record, Expect::Any, Vec::new()).await?;
     Ok(record.name)
 }
@@ -43,10 +46,9 @@ mod tests {
     async fn a_name_is_kept_until_another_is_given() {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::temporary().await.unwrap());
         assert_eq!(settle(&store, None).await.unwrap(), UNNAMED);
-        let given = |name: &str| Some(name.to_owned());
+        let given = |name: &str| name.parse().ok();
         assert_eq!(settle(&store, given("North")).await.unwrap(), "North");
         assert_eq!(settle(&store, None).await.unwrap(), "North");
-        assert_eq!(settle(&store, given(" ")).await.unwrap(), "North");
         assert_eq!(
             settle(&store, given("North Sea")).await.unwrap(),
             "North Sea"

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use oc_kernel::DisplayName;
 use serde::{Deserialize, Serialize};
 
 /// Settings of discovery.
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The organisation's name for people; shown to partners, not proven. Kept: a start without one goes on with
     /// the last.
-    pub name: Option<String>,
+    pub name: Option<DisplayName>,
     /// Folder of the organisation's keys; made at the first start.
     pub keys: PathBuf,
     /// File of the root key, where it is kept apart from the others; `root.json` in `keys` when empty.

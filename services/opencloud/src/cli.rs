@@ -249,7 +249,7 @@ async fn speak(context: &Context, command: Command) -> Outcome {
 /// Tells a person what went wrong and what to do next.
 fn report(error: &CommandError, lookup: Option<advice::Lookup>) {
     let red = anstyle::AnsiColor::Red.on_default().bold();
-    anstream::eprintln!("{red}error{red:#}: {error}");
+    anstream::eprintln!("{red}error{red:#}: {}", output::safe(&error.to_string()));
     if let CommandError::Client(error) = error {
         for place in error
             .problem()
@@ -260,12 +260,12 @@ fn report(error: &CommandError, lookup: Option<advice::Lookup>) {
                 (Some(line), Some(column)) => format!("{line}:{column}: "),
                 _ => String::new(),
             };
-            anstream::eprintln!("  {position}{}", place.message);
+            anstream::eprintln!("  {position}{}", output::safe(&place.message));
         }
         let advice = error.advice().or_else(|| lookup?.advice(error.kind()));
         if let Some(advice) = advice {
             let bold = anstyle::Style::new().bold();
-            anstream::eprintln!("{bold}what to do{bold:#}: {advice}");
+            anstream::eprintln!("{bold}what to do{bold:#}: {}", output::safe(&advice));
         }
     }
 }

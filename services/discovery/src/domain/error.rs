@@ -17,7 +17,9 @@ pub(crate) enum DiscoveryError {
     AlreadyJoined(String),
     #[error("the network {network} does not run now: {cause}")]
     NotRunning { network: String, cause: String },
-    #[error("a network's name has 1 to 64 characters, none of them a control character")]
+    #[error(
+        "a network's name has 1 to 64 characters, none of them a control character or a mark that turns the direction of writing"
+    )]
     NetworkName,
     #[error("none of the ports {first} to {last} is free: choose another or leave a network")]
     NoFreePort { first: u16, last: u16 },

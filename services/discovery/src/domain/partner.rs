@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oc_federation::{Multiaddr, NetworkId, PeerId};
-use oc_kernel::OrgId;
+use oc_kernel::{DisplayName, OrgId};
 use oc_store::{Collection, OutboxEvent};
 use oc_trust::keyset::{HistoryError, KeyHistory};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,6 @@ use serde_json::json;
 pub(crate) static PARTNERS: Collection = Collection::new("partners", &[]);
 pub(crate) static BLOCKED_NODES: Collection = Collection::new("blocked-nodes", &[]);
 
-const NAME_CHARACTERS: usize = 128;
 const VERSION_CHARACTERS: usize = 64;
 const KEY_SETS: usize = 64;
 const KEY_SET_BYTES: usize = 64 * 1024;
@@ -133,9 +132,12 @@ pub(crate) struct Introduction {
 }
 
 impl Introduction {
-    /// Checks the KeySets, and that the node that presents them is listed in the newest of them. The node
+    /// Checks the name and the KeySets, and that the node that presents them is listed in the newest of them. The node
     /// itself must present them: an organisation could list another's node, but not make it say so.
     pub(crate) fn verify(&self, peer: PeerId) -> Result<KeyHistory, String> {
+        self.name
+            .parse::<DisplayName>()
+            .map_err(|error| error.to_string())?;
         if self.key_sets.len() > KEY_SETS {
             return Err(format!("more than {KEY_SETS} KeySets"));
         }
@@ -159,20 +161,12 @@ impl Introduction {
         Ok(history)
     }
 
-    pub(crate) fn shown_name(&self) -> String {
-        shown(&self.name, NAME_CHARACTERS)
-    }
-
     pub(crate) fn shown_version(&self) -> String {
-        shown(&self.version, VERSION_CHARACTERS)
+        oc_kernel::visible(&self.version)
+            .chars()
+            .take(VERSION_CHARACTERS)
+            .collect()
     }
-}
-
-fn shown(text: &str, most: usize) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(most)
-        .collect()
 }
 
 pub(crate) fn check_node(history: &KeyHistory, peer: PeerId) -> Result<(), String> {
@@ -242,7 +236,7 @@ mod tests {
                 .iter()
                 .map(|v| v.bytes().to_vec())
                 .collect(),
-            name: "North\u{7}".to_owned(),
+            name: "North".to_owned(),
             version: "0.1.0".to_owned(),
         }
     }
@@ -256,7 +250,20 @@ mod tests {
         let thief = OrgKeys::generate();
         let refused = introduction.verify(peer_of(&thief)).unwrap_err();
         assert!(refused.contains("does not list the node"), "{refused}");
-        assert_eq!(introduction.shown_name(), "North");
+    }
+
+    #[test]
+    fn a_node_whose_name_could_pass_for_another_is_not_believed() {
+        let north = OrgKeys::generate();
+        let history = KeyHistory::start(north.found().unwrap()).unwrap();
+        let named = |name: &str| Introduction {
+            name: name.to_owned(),
+            ..told(&history)
+        };
+        for name in ["", "Sou\u{202e}ht", "South\n", &"a".repeat(101)] {
+            let refused = named(name).verify(peer_of(&north)).unwrap_err();
+            assert!(refused.contains("a name"), "{refused}");
+        }
     }
 
     #[test]

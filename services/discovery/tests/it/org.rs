@@ -42,7 +42,7 @@ pub(crate) struct Org {
 
 pub(crate) fn settings(name: &str, keys: PathBuf) -> Settings {
     Settings {
-        name: Some(name.to_owned()),
+        name: Some(name.parse().unwrap()),
         keys,
         root_key: None,
         swarm: SwarmSettings {

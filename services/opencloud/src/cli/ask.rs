@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use super::output::safe;
 use super::{CommandError, Context, Outcome};
 
 impl Context {
@@ -10,6 +11,7 @@ impl Context {
         if self.yes {
             return Ok(());
         }
+        let question = safe(question);
         if !std::io::stdin().is_terminal() {
             return Err(CommandError::input(format!(
                 "{question} Nobody is there to answer: say --yes if this is meant"

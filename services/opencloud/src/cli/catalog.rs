@@ -7,7 +7,7 @@ use oc_proto::catalog::v1::{Listing, ListingKind};
 use oc_proto::json::Word as _;
 use oc_proto::types::v1::Price;
 
-use super::output::fields;
+use super::output::{Field, fields};
 use super::{CommandError, Context, Outcome, find, when};
 
 #[derive(Debug, Subcommand)]
@@ -125,45 +125,37 @@ fn show(listing: &Listing) {
         .iter()
         .map(|(k, v)| format!("{k}: {v}"))
         .collect();
+    let owner = format!("{} ({})", owner_name(listing), listing.owner);
+    let price = listing
+        .price
+        .as_ref()
+        .map_or_else(|| "free".to_owned(), price);
     fields(&[
-        (
-            "owner",
-            format!("{} ({})", owner_name(listing), listing.owner),
-        ),
-        ("listing", listing.listing_id.clone()),
-        ("kind", kind(listing)),
-        ("title", listing.title.clone()),
-        ("summary", listing.summary.clone()),
-        ("terms", listing.terms.clone()),
-        (
-            "price",
-            listing
-                .price
-                .as_ref()
-                .map_or_else(|| "free".to_owned(), price),
-        ),
-        ("area", area.unwrap_or_default()),
-        ("time", time.unwrap_or_default()),
-        ("facets", facets.join("\n")),
-        ("renewed", when::show(listing.renewed_at_ms)),
-        (
-            "stale",
-            if listing.stale {
-                "yes".to_owned()
-            } else {
-                String::new()
-            },
-        ),
-        ("details", details(&listing.body_json)),
+        ("owner", Field::from(owner)),
+        ("listing", listing.listing_id.clone().into()),
+        ("kind", kind(listing).into()),
+        ("title", listing.title.clone().into()),
+        ("summary", listing.summary.clone().into()),
+        ("terms", listing.terms.clone().into()),
+        ("price", price.into()),
+        ("area", area.unwrap_or_default().into()),
+        ("time", time.unwrap_or_default().into()),
+        ("facets", facets.into()),
+        ("renewed", when::show(listing.renewed_at_ms).into()),
+        ("stale", if listing.stale { "yes" } else { "" }.into()),
+        ("details", details(&listing.body_json).into()),
     ]);
 }
 
-fn details(json: &str) -> String {
+fn details(json: &str) -> Vec<String> {
     let value = serde_json::from_str::<serde_json::Value>(json);
     let pretty = value
         .ok()
         .and_then(|value| serde_json::to_string_pretty(&value).ok());
-    pretty.unwrap_or_else(|| json.to_owned())
+    match pretty {
+        Some(pretty) => pretty.lines().map(str::to_owned).collect(),
+        None => vec![json.to_owned()],
+    }
 }
 
 fn kind(listing: &Listing) -> String {

@@ -8,7 +8,7 @@ use oc_sandbox::{LimitMeans, Sandbox};
 use serde::Serialize;
 
 use super::context::data_folder;
-use super::output::Output;
+use super::output::{Output, safe};
 use super::{Context, Format, NodeOptions, size};
 
 /// Free room below which new work will soon fail, in bytes.
@@ -71,10 +71,10 @@ pub(crate) async fn run(options: &NodeOptions) -> ExitCode {
             anstream::println!(
                 "{colour}{mark}{colour:#}  {:10} {}",
                 check.name,
-                check.found
+                safe(&check.found)
             );
             if !check.advice.is_empty() {
-                anstream::println!("                 {}", check.advice);
+                anstream::println!("                 {}", safe(&check.advice));
             }
         }
     });

@@ -10,7 +10,7 @@ use oc_proto::federation::v1::GrantState;
 use oc_proto::json::Word as _;
 use oc_proto::types::v1::Limits;
 
-use super::output::fields;
+use super::output::{Field, fields};
 use super::{CommandError, Context, Outcome, catalog, find, offer, size, when};
 
 #[derive(Debug, Subcommand)]
@@ -221,7 +221,7 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
                         side.to_owned(),
                         find::short(partner),
                         state(grant),
-                        grant.listing_ids.join("\n"),
+                        grant.listing_ids.join(", "),
                         when::show(grant.not_after_ms),
                     ]
                 },
@@ -313,7 +313,7 @@ async fn rule(context: &Context, command: RuleCommand) -> Outcome {
                         if list.is_empty() {
                             none.to_owned()
                         } else {
-                            list.join("\n")
+                            list.join(", ")
                         }
                     };
                     [
@@ -353,32 +353,30 @@ fn show(grant: &Grant) {
     let (side, partner) = sides(grant);
     let limits = |limits: &Option<Limits>| limits.as_ref().map(offer::amounts).unwrap_or_default();
     let cause = grant.cause.as_ref();
+    let price = grant
+        .price
+        .as_ref()
+        .map_or_else(|| "free".to_owned(), catalog::price);
     fields(&[
-        ("grant", grant.grant_id.clone()),
-        ("we are", side.to_owned()),
-        ("partner", partner.to_owned()),
-        ("state", state(grant)),
+        ("grant", Field::from(grant.grant_id.clone())),
+        ("we are", side.into()),
+        ("partner", partner.into()),
+        ("state", state(grant).into()),
         (
             "because",
-            cause.map(|cause| cause.text.clone()).unwrap_or_default(),
+            cause.map_or("", |cause| cause.text.as_str()).into(),
         ),
         (
             "what to do",
-            cause.map(|cause| cause.advice.clone()).unwrap_or_default(),
+            cause.map_or("", |cause| cause.advice.as_str()).into(),
         ),
-        ("listings", grant.listing_ids.join("\n")),
-        ("tools", grant.tools.join("\n")),
-        ("limits", limits(&grant.limits)),
-        ("used", limits(&grant.used)),
-        (
-            "price",
-            grant
-                .price
-                .as_ref()
-                .map_or_else(|| "free".to_owned(), catalog::price),
-        ),
-        ("from", when::show(grant.not_before_ms)),
-        ("until", when::show(grant.not_after_ms)),
-        ("message", grant.message.clone()),
+        ("listings", grant.listing_ids.clone().into()),
+        ("tools", grant.tools.clone().into()),
+        ("limits", limits(&grant.limits).into()),
+        ("used", limits(&grant.used).into()),
+        ("price", price.into()),
+        ("from", when::show(grant.not_before_ms).into()),
+        ("until", when::show(grant.not_after_ms).into()),
+        ("message", grant.message.clone().into()),
     ]);
 }

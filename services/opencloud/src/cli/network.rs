@@ -4,7 +4,7 @@ use clap::Subcommand;
 use oc_proto::discovery::v1::{CreateNetworkRequest, InviteRequest, JoinNetworkRequest, Network};
 use serde_json::json;
 
-use super::output::fields;
+use super::output::{Field, fields};
 use super::{CommandError, Context, Outcome, when};
 
 #[derive(Debug, Subcommand)]
@@ -137,9 +137,9 @@ async fn what_leaving_means(context: &Context, network: &Network) -> Result<Stri
 fn show(context: &Context, network: &Network, next: &str) -> Outcome {
     context.output.show(network, |network| {
         fields(&[
-            ("name", network.name.clone()),
-            ("network", network.network_id.clone()),
-            ("listens on", network.listen.join("\n")),
+            ("name", Field::from(network.name.clone())),
+            ("network", network.network_id.clone().into()),
+            ("listens on", network.listen.clone().into()),
         ]);
         anstream::eprintln!("{next}");
     })

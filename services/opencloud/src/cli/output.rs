@@ -1,4 +1,5 @@
-//! Answers: tables for people, JSON for programs.
+//! Answers: tables for people, JSON for programs. What others wrote passes through [`safe`] on its way to a
+//! terminal.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table};
@@ -49,7 +50,7 @@ impl Output {
             .set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(heads.map(|head| Cell::new(head).add_attribute(Attribute::Bold)));
         for item in items {
-            table.add_row(row(item));
+            table.add_row(row(item).map(|cell| safe(&cell)));
         }
         anstream::println!("{table}");
         Ok(())
@@ -58,7 +59,7 @@ impl Output {
     /// A sentence for people; nothing for programs, which have the exit code.
     pub(crate) fn say(self, text: &str) {
         if !self.json {
-            anstream::println!("{text}");
+            anstream::println!("{}", safe(text));
         }
     }
 
@@ -68,23 +69,99 @@ impl Output {
     }
 }
 
+/// `text` on one line that a terminal shows as it is: what would colour, turn or break it is replaced. Names,
+/// titles, messages and causes may come from partners, log lines from their tools.
+pub(crate) fn safe(text: &str) -> String {
+    oc_kernel::visible(&text.replace('\t', "    ")).into_owned()
+}
+
+/// A text of several lines that this node composed.
+pub(crate) fn safe_lines(text: &str) -> String {
+    text.lines().map(safe).collect::<Vec<_>>().join("\n")
+}
+
+/// What stands beside a name: one line, or several that are ours to break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field(Vec<String>);
+
+impl From<String> for Field {
+    fn from(text: String) -> Self {
+        Self(vec![text])
+    }
+}
+
+impl From<&str> for Field {
+    fn from(text: &str) -> Self {
+        Self(vec![text.to_owned()])
+    }
+}
+
+impl From<Vec<String>> for Field {
+    fn from(lines: Vec<String>) -> Self {
+        Self(lines)
+    }
+}
+
+impl Field {
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(String::is_empty)
+    }
+}
+
 /// Rows of `name: value`, empty values left out.
-pub(crate) fn fields(rows: &[(&str, String)]) {
-    let rows: Vec<_> = rows.iter().filter(|(_, value)| !value.is_empty()).collect();
-    let width = rows
+pub(crate) fn fields<F: Into<Field> + Clone>(rows: &[(&str, F)]) {
+    let dim = anstyle::Style::new().dimmed();
+    for (head, line) in lines(rows) {
+        anstream::println!("{dim}{head}{dim:#}  {line}");
+    }
+}
+
+/// The lines of rows: the name, padded and only before the first of its lines, and what stands beside it.
+fn lines<F: Into<Field> + Clone>(rows: &[(&str, F)]) -> Vec<(String, String)> {
+    let rows: Vec<(&str, Field)> = rows
         .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    for (name, value) in rows {
-        let dim = anstyle::Style::new().dimmed();
-        let mut lines = value.lines();
-        anstream::println!(
-            "{dim}{name:width$}{dim:#}  {}",
-            lines.next().unwrap_or_default()
-        );
-        for line in lines {
-            anstream::println!("{:width$}  {line}", "");
+        .map(|(name, value)| (*name, value.clone().into()))
+        .filter(|(_, value)| !value.is_empty())
+        .collect();
+    let names = rows.iter().map(|(name, _)| name.chars().count());
+    let width = names.max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for (name, Field(values)) in &rows {
+        for (at, value) in values.iter().enumerate() {
+            let head = if at == 0 { *name } else { "" };
+            lines.push((format!("{head:width$}"), safe(value)));
         }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_partner_makes_no_line_of_its_own() {
+        let rows = [
+            ("state", Field::from("pending")),
+            (
+                "message",
+                "please\n\nstate  active\u{202e}".to_owned().into(),
+            ),
+            ("listings", vec!["a".to_owned(), "b".to_owned()].into()),
+            ("cause", "".into()),
+        ];
+        let shown: Vec<_> = lines(&rows)
+            .into_iter()
+            .map(|(head, line)| format!("{head} {line}"))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "state    pending",
+                "message  please\u{fffd}\u{fffd}state  active\u{fffd}",
+                "listings a",
+                "         b",
+            ]
+        );
     }
 }

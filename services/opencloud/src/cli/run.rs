@@ -12,6 +12,7 @@ use oc_proto::pipeline::v1::{
     WatchRunResponse, watch_run_response,
 };
 
+use super::output::safe;
 use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
 
 /// What to run, on what, and where to.
@@ -151,7 +152,7 @@ pub(crate) async fn follow(context: &Context, run_id: &str, quiet: bool) -> Outc
     while let Some(event) = events.next().await {
         let event = event?;
         if !quiet && let Some(line) = line(&event) {
-            anstream::eprintln!("{}  {line}", when::show(event.at_ms));
+            anstream::eprintln!("{}  {}", when::show(event.at_ms), safe(&line));
         }
     }
     Ok(())
@@ -192,7 +193,7 @@ fn show_plan(plan: &PlanRunResponse) {
     for data in &plan.data {
         anstream::println!(
             "input {}: {} images, {}",
-            data.input,
+            safe(&data.input),
             data.count,
             size::show(data.bytes)
         );
@@ -201,21 +202,22 @@ fn show_plan(plan: &PlanRunResponse) {
         let bold = anstyle::Style::new().bold();
         anstream::println!(
             "{bold}{}{bold:#} at {bold}{}{bold:#}: {}",
-            fragment.steps.join(", "),
-            fragment.site_name,
-            fragment.reason
+            safe(&fragment.steps.join(", ")),
+            safe(&fragment.site_name),
+            safe(&fragment.reason)
         );
         for other in &fragment.alternatives {
-            anstream::println!("    not {}: {}", other.site_name, other.reason);
+            let text = format!("not {}: {}", other.site_name, other.reason);
+            anstream::println!("    {}", safe(&text));
         }
     }
     anstream::println!(
         "estimated cost: {} {}",
         Money(plan.cost_micros),
-        plan.currency
+        safe(&plan.currency)
     );
     for warning in &plan.warnings {
         let yellow = anstyle::AnsiColor::Yellow.on_default();
-        anstream::println!("{yellow}note{yellow:#}: {warning}");
+        anstream::println!("{yellow}note{yellow:#}: {}", safe(warning));
     }
 }

@@ -7,7 +7,7 @@ use oc_kernel::Money;
 use oc_proto::json::Word as _;
 use oc_proto::pipeline::v1::{FragmentState, Run, RunFragment, RunState};
 
-use super::output::fields;
+use super::output::{fields, safe, safe_lines};
 use super::run::follow;
 use super::{CommandError, Context, Outcome, size, when};
 
@@ -83,7 +83,7 @@ pub(crate) async fn logs(context: &Context, arguments: LogsArguments) -> Outcome
         .await?;
     context.output.show(&lines, |lines| {
         for line in lines {
-            anstream::println!("{} | {}", line.step, line.text);
+            anstream::println!("{} | {}", safe(&line.step), safe(&line.text));
         }
     })
 }
@@ -145,7 +145,7 @@ pub(crate) async fn results(context: &Context, arguments: ResultsArguments) -> O
 pub(crate) async fn explain(context: &Context, arguments: RunId) -> Outcome {
     let answer = context.client.pipeline().explain(&arguments.run).await?;
     context.output.show(&answer, |answer| {
-        anstream::println!("{}", answer.text.trim_end())
+        anstream::println!("{}", safe_lines(&answer.text))
     })
 }
 
@@ -186,13 +186,13 @@ fn fragment_line(fragment: &RunFragment) -> String {
         .unwrap_or_default();
     let mut line = format!(
         "  {} at {}: {state} {}",
-        fragment.steps.join(", "),
-        fragment.site_name,
+        safe(&fragment.steps.join(", ")),
+        safe(&fragment.site_name),
         took(fragment.started_at_ms, fragment.ended_at_ms)
     );
     for (label, text) in [("where", fragment.reason.as_str()), ("why", cause)] {
         if !text.is_empty() {
-            line.push_str(&format!("\n      {label}: {text}"));
+            line.push_str(&format!("\n      {label}: {}", safe(text)));
         }
     }
     line

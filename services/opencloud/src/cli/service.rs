@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use oc_proto::service::v1::ProcessingService;
 
-use super::output::fields;
+use super::output::{fields, safe_lines};
 use super::{CommandError, Context, Outcome, offer, when};
 
 #[derive(Debug, Subcommand)]
@@ -122,7 +122,7 @@ pub(crate) async fn run(context: &Context, command: ServiceCommand) -> Outcome {
                     ("changed", when::show(service.updated_at_ms)),
                     ("listed", when::show(service.registered_at_ms)),
                 ]);
-                anstream::println!("\n{}", service.cwl);
+                anstream::println!("\n{}", safe_lines(&service.cwl));
             })
         }
         ServiceCommand::Update {

@@ -1,0 +1,141 @@
+//! Text of others that people read: what may stand in a name, and what a terminal or a page may be given.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+/// True for a character that does not show as itself but acts on what stands around it: control characters,
+/// line and paragraph separators, and the marks that turn the direction of writing (Unicode Standard Annex #9,
+/// section 2). With these a text can pass for another or begin a line of its own.
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// `text` on one line, each [hidden](is_hidden) character replaced by U+FFFD.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c| if is_hidden(c) { '\u{fffd}' } else { c };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// Why a text is no name for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DisplayNameError {
+    /// Nothing but blanks.
+    #[error("a name must not be empty")]
+    Empty,
+    /// Longer than the limit, in characters.
+    #[error("a name may have {limit} characters, this one has {length}")]
+    TooLong {
+        /// The limit in characters.
+        limit: usize,
+        /// What was given, in characters.
+        length: usize,
+    },
+    /// A [hidden](is_hidden) character.
+    #[error(
+        "a name must not hold `{}`: leave out control characters and marks that turn the direction of writing",
+        .0.escape_unicode()
+    )]
+    Hidden(char),
+}
+
+/// What an organisation calls itself, in any script: 1 to 100 characters, none of them [hidden](is_hidden).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct DisplayName(String);
+
+impl DisplayName {
+    /// Longest name, in characters.
+    pub const LIMIT: usize = 100;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DisplayName {
+    type Err = DisplayNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim().is_empty() {
+            return Err(DisplayNameError::Empty);
+        }
+        let length = text.chars().count();
+        if length > Self::LIMIT {
+            let limit = Self::LIMIT;
+            return Err(DisplayNameError::TooLong { limit, length });
+        }
+        match text.chars().find(|c| is_hidden(*c)) {
+            Some(hidden) => Err(DisplayNameError::Hidden(hidden)),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for DisplayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for DisplayName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_turn_or_break_a_line_is_shown_as_a_replacement() {
+        assert_eq!(
+            visible("ti\u{1b}[31m\u{202e}x\nstate  active\u{2066}\u{61c}"),
+            "ti\u{fffd}[31m\u{fffd}x\u{fffd}state  active\u{fffd}\u{fffd}"
+        );
+        for hidden in ["\u{200e}", "\u{200f}", "\u{2028}", "\u{2069}", "\r", "\t"] {
+            assert_eq!(visible(hidden), "\u{fffd}", "{hidden:?}");
+        }
+    }
+
+    #[test]
+    fn every_script_is_shown_as_it_is() {
+        for text in [
+            "Réseau de l'Est",
+            "מרכז הלוויינים",
+            "مركز الفضاء",
+            "宇宙",
+            "🛰",
+        ] {
+            assert!(matches!(visible(text), Cow::Borrowed(same) if same == text));
+            assert!(text.parse::<DisplayName>().is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_pass_for_another_is_refused_and_the_offender_named() {
+        let refused = |text: &str| text.parse::<DisplayName>().unwrap_err().to_string();
+        assert!(refused("Sou\u{1b}[31mth").contains("\\u{1b}"));
+        assert!(refused("Sou\u{202e}ht").contains("\\u{202e}"));
+        assert!(refused(" ").contains("empty"));
+        assert!(refused(&"é".repeat(101)).contains("101"));
+        assert!("é".repeat(100).parse::<DisplayName>().is_ok());
+    }
+}
