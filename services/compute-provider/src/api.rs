@@ -12,6 +12,7 @@ use crate::domain::grant::{Cause, Grant};
 use crate::error::Error;
 use crate::grants::Wanted;
 use crate::provider::Provider;
+use crate::storage::Reach;
 
 /// Who did something, for a cause that people read.
 pub(crate) fn name_of(caller: &Principal) -> String {
@@ -213,6 +214,7 @@ impl Provider {
     pub(crate) async fn api_list_objects(
         &self,
         request: pb::ListObjectsRequest,
+        caller: &Principal,
     ) -> Result<pb::ListObjectsResponse, Error> {
         let page = PageRequest {
             size: request.page_size,
@@ -220,7 +222,10 @@ impl Provider {
         };
         let offer = parse("offer", &request.offer)?;
         check_prefix(&request.prefix)?;
-        let listed = self.list_objects(&offer, &request.prefix, &page).await?;
+        let reach = Reach::of(caller).narrowed(&request.user_id)?;
+        let listed = self
+            .list_objects(&reach, &offer, &request.prefix, &page)
+            .await?;
         let me = self.me().await?;
         let objects = listed
             .objects
@@ -238,11 +243,21 @@ impl Provider {
     pub(crate) async fn api_delete_object(
         &self,
         request: pb::DeleteObjectRequest,
+        caller: &Principal,
     ) -> Result<pb::DeleteObjectResponse, Error> {
         let offer: Name = parse("offer", &request.offer)?;
         let key: ObjectKey = parse("key", &request.key)?;
-        self.delete_object(&offer, &key).await?;
+        self.delete_object(&Reach::of(caller), &offer, &key).await?;
         Ok(pb::DeleteObjectResponse {})
+    }
+
+    pub(crate) async fn api_set_run_user(
+        &self,
+        request: pb::SetRunUserRequest,
+    ) -> Result<pb::SetRunUserResponse, Error> {
+        let run = parse("run_id", &request.run_id)?;
+        self.set_run_user(&run, &request.user_id).await?;
+        Ok(pb::SetRunUserResponse {})
     }
 
     pub(crate) async fn api_mint_macaroon(

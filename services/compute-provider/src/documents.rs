@@ -45,11 +45,14 @@ static OBJECTS: Collection = Collection::new(
     "objects",
     &[
         Index::computed("place", 1, place),
+        Index::computed("mine", 1, mine),
+        Index::computed("folder", 1, folder),
         Index::pointer("grant", "/holder/grant"),
         Index::pointer("attempt", "/attempt"),
         Index::pointer("upload", "/upload"),
     ],
 );
+static RUN_USERS: Collection = Collection::new("run-users", &[Index::pointer("said", "/said_ms")]);
 static SECRETS: Collection = Collection::new("secrets", &[]);
 
 fn text<'a>(document: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -89,6 +92,33 @@ fn place(document: &Value) -> Vec<IndexValue> {
         .map(|(offer, key)| IndexValue::from(format!("{offer}/{key}")))
         .into_iter()
         .collect()
+}
+
+/// An object below the user it belongs to.
+fn mine(document: &Value) -> Vec<IndexValue> {
+    let user = text(document, "/user");
+    let places = user
+        .zip(text(document, "/offer"))
+        .zip(text(document, "/key"));
+    places
+        .map(|((user, offer), key)| IndexValue::from(format!("{user}/{offer}/{key}")))
+        .into_iter()
+        .collect()
+}
+
+/// Who has something in the folder of an object.
+fn folder(document: &Value) -> Vec<IndexValue> {
+    let user = text(document, "/user").unwrap_or_default();
+    let place = text(document, "/offer").zip(text(document, "/key"));
+    place
+        .map(|(offer, key)| IndexValue::from(format!("{offer}/{}/{user}", folder_of(key))))
+        .into_iter()
+        .collect()
+}
+
+/// The folder of a key: its first name.
+pub(crate) fn folder_of(key: &str) -> &str {
+    key.split('/').next().unwrap_or_default()
 }
 
 /// The answer of an operation, moved out of its ledger.
@@ -240,10 +270,21 @@ pub(crate) struct StoredObject {
     pub(crate) attempt: Option<AttemptId>,
     /// The partner that announced it; none for ourselves.
     pub(crate) announcer: Option<OrgId>,
+    /// The user of ours whom it belongs to; none where that is not known, and for what is a partner's.
+    #[serde(default)]
+    pub(crate) user: Option<String>,
     pub(crate) length: u64,
     pub(crate) sha256: Digest,
     pub(crate) media_type: String,
     pub(crate) stored_at: Timestamp,
+}
+
+/// Who started a run of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunUser {
+    pub(crate) user: String,
+    /// When that was last said.
+    pub(crate) said_ms: i64,
 }
 
 /// A key of this service, as hex.
@@ -266,6 +307,7 @@ pub(crate) struct Shelf {
     pub(crate) events: Documents<EventChunk>,
     pub(crate) rooms: Documents<Room>,
     pub(crate) objects: Documents<StoredObject>,
+    pub(crate) run_users: Documents<RunUser>,
     pub(crate) secrets: Documents<Secret>,
 }
 
@@ -284,6 +326,7 @@ impl Shelf {
             events: Documents::new(store.clone(), &EVENTS, 1),
             rooms: Documents::new(store.clone(), &ROOMS, 1),
             objects: Documents::new(store.clone(), &OBJECTS, 1),
+            run_users: Documents::new(store.clone(), &RUN_USERS, 1),
             secrets: Documents::new(store.clone(), &SECRETS, 1),
         }
     }

@@ -161,19 +161,26 @@ impl StorageService for Provider {
         &self,
         request: Request<pb::ListObjectsRequest>,
     ) -> Answer<pb::ListObjectsResponse> {
-        Ok(Response::new(
-            self.api_list_objects(request.into_inner())
-                .await
-                .or_status()?,
-        ))
+        let caller = Principal::of_rpc(&request);
+        let answer = self.api_list_objects(request.into_inner(), &caller).await;
+        Ok(Response::new(answer.or_status()?))
     }
 
     async fn delete_object(
         &self,
         request: Request<pb::DeleteObjectRequest>,
     ) -> Answer<pb::DeleteObjectResponse> {
+        let caller = Principal::of_rpc(&request);
+        let answer = self.api_delete_object(request.into_inner(), &caller).await;
+        Ok(Response::new(answer.or_status()?))
+    }
+
+    async fn set_run_user(
+        &self,
+        request: Request<pb::SetRunUserRequest>,
+    ) -> Answer<pb::SetRunUserResponse> {
         Ok(Response::new(
-            self.api_delete_object(request.into_inner())
+            self.api_set_run_user(request.into_inner())
                 .await
                 .or_status()?,
         ))

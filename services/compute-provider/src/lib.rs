@@ -262,16 +262,17 @@ fn access() -> Vec<Access> {
         "GrantService/ListRules",
         "GrantService/PutRule",
         "GrantService/DeleteRule",
-        "StorageService/DeleteObject",
     ];
     let user = [
         "OfferService/ListOffers",
         "GrantService/ListGrants",
         "GrantService/GetGrant",
         "StorageService/ListObjects",
+        "StorageService/DeleteObject",
     ];
     let service = [
         "GrantService/CheckGrant",
+        "StorageService/SetRunUser",
         "MacaroonService/MintMacaroon",
         "MacaroonService/ValidateMacaroon",
     ];

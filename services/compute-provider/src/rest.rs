@@ -67,7 +67,7 @@ pub(crate) fn access() -> Vec<Access> {
         user(M::GET, "storage/{offer}/objects"),
         user(M::GET, "storage/{offer}/objects/{*key}").bulk(),
         user(M::PUT, "storage/{offer}/objects/{*key}").bulk(),
-        operator(M::DELETE, "storage/{offer}/objects/{*key}"),
+        user(M::DELETE, "storage/{offer}/objects/{*key}"),
         Access::rest(M::POST, "/api/compute/v1/macaroons", Role::Service),
         Access::rest(M::POST, "/api/compute/v1/macaroons/validate", Role::Service),
     ];

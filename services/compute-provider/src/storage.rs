@@ -7,6 +7,7 @@
 mod deliver;
 mod files;
 mod guard;
+mod owners;
 mod people;
 mod step_objects;
 mod sweeper;
@@ -17,7 +18,7 @@ use oc_kernel::{GrantId, Name, ObjectKey};
 use oc_store::{Expect, Query, StoreError};
 use oc_trust::Authority;
 
-pub(crate) use people::Reading;
+pub(crate) use owners::Reach;
 pub(crate) use transfers::{NewDownload, NewUpload};
 pub(crate) use uploads::Uploads;
 

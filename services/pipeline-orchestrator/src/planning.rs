@@ -13,7 +13,7 @@ use oc_proto::compute::v1::Grant;
 use oc_proto::federation::v1::GrantState;
 use oc_proto::pipeline::v1 as pb;
 use oc_service::CallError;
-use oc_service::access::Principal;
+use oc_service::access::{self, Principal};
 use oc_workflow::Steps;
 use oc_workflow::data::{Destination, Input, ListingRef, ObjectRef, Role};
 use oc_workflow::plan::{Access, InputData, Plan, Price, Question, Storage, plan};
@@ -269,7 +269,7 @@ async fn resolve(
             Input::Value(value) => (Some(value.clone()), Vec::new()),
             Input::Dataset { .. } => (None, Vec::new()),
             Input::File { object, storage } => {
-                let file = own_file(context, world, &name, object, storage.clone()).await?;
+                let file = own_file(context, caller, world, &name, object, storage.clone()).await?;
                 let value = files::file(object);
                 let value = if list {
                     Value::Array(vec![value])
@@ -303,9 +303,11 @@ async fn resolve(
     Ok(resolved)
 }
 
-/// A file that was uploaded into a storage offer of ours: it must be there as it is named.
+/// A file that lies in a storage offer of ours: it must be there as it is named, and be the caller's own unless
+/// that is an operator.
 async fn own_file(
     context: &Context,
+    caller: &Principal,
     world: &World,
     input: &str,
     object: &ObjectRef,
@@ -326,7 +328,9 @@ async fn own_file(
         return Err(wrong("listing_id", text));
     };
     let key = object.key.as_str();
-    let found = context.objects.find(offer, key).await;
+    let user = user_of(caller).0;
+    let user = (!access::Role::Operator.admits(caller)).then_some(user.as_str());
+    let found = context.objects.find(offer, key, user).await;
     let found = found.map_err(RunError::call(format!("input `{input}`: `{listing}`")))?;
     let found = found.ok_or_else(|| {
         let text = format!("there is no `{key}` in {listing}: upload it, or name where it lies");

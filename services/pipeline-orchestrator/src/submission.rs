@@ -92,6 +92,11 @@ async fn make(
 
     let (fragment_id, attempt_id) = (fragment_id(run, at.fragment), attempt_id(run, at));
     let output = &document.spec.output;
+    if output.storage.owner == document.run.org() {
+        // Said before the work is handed out: nobody else knows the user, and partners shall not.
+        let user = &document.spec.user;
+        context.objects.give_to(run, user).await?;
+    }
     let prefix = output
         .prefix
         .join(&format!("{run}/{fragment_id}/{attempt_id}"));

@@ -427,6 +427,9 @@ pub struct ListObjectsRequest {
     /// Where the last page ended.
     #[prost(string, tag = "4")]
     pub page_token: ::prost::alloc::string::String,
+    /// Only what belongs to this user; empty for all that the caller may see.
+    #[prost(string, tag = "5")]
+    pub user_id: ::prost::alloc::string::String,
 }
 /// Objects.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -457,6 +460,23 @@ pub struct DeleteObjectRequest {
 #[serde(default)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteObjectResponse {}
+/// Says who started a run.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRunUserRequest {
+    /// The run.
+    #[prost(string, tag = "1")]
+    pub run_id: ::prost::alloc::string::String,
+    /// The user's id.
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+}
+/// Taken down; said again it changes nothing.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetRunUserResponse {}
 /// Mints.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(default)]
@@ -2222,6 +2242,31 @@ pub mod storage_service_client {
                 .insert(GrpcMethod::new("oc.compute.v1.StorageService", "DeleteObject"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says who started a run: what its attempts write into our storage belongs to that user. For our own services.
+        pub async fn set_run_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetRunUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetRunUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/oc.compute.v1.StorageService/SetRunUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("oc.compute.v1.StorageService", "SetRunUser"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2251,6 +2296,14 @@ pub mod storage_service_server {
             request: tonic::Request<super::DeleteObjectRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DeleteObjectResponse>,
+            tonic::Status,
+        >;
+        /// Says who started a run: what its attempts write into our storage belongs to that user. For our own services.
+        async fn set_run_user(
+            &self,
+            request: tonic::Request<super::SetRunUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetRunUserResponse>,
             tonic::Status,
         >;
     }
@@ -2406,6 +2459,51 @@ pub mod storage_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DeleteObjectSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/oc.compute.v1.StorageService/SetRunUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetRunUserSvc<T: StorageService>(pub Arc<T>);
+                    impl<
+                        T: StorageService,
+                    > tonic::server::UnaryService<super::SetRunUserRequest>
+                    for SetRunUserSvc<T> {
+                        type Response = super::SetRunUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetRunUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StorageService>::set_run_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetRunUserSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

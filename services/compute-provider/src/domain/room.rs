@@ -50,6 +50,9 @@ pub struct Upload {
     pub attempt: Option<AttemptId>,
     /// The partner that announced it; none for ourselves.
     pub announcer: Option<OrgId>,
+    /// The user of ours whom it will belong to.
+    #[serde(default)]
+    pub user: Option<String>,
     /// Its length in bytes.
     pub length: u64,
     /// Its digest.
@@ -127,7 +130,7 @@ pub enum RoomError {
         /// The key.
         key: ObjectKey,
     },
-    /// The key belongs to another attempt or organisation.
+    /// The key belongs to another attempt, user or organisation.
     #[error("`{key}` is being written by someone else")]
     OtherWriter {
         /// The key.
@@ -241,7 +244,10 @@ impl Room {
             return Err(RoomError::BeingRemoved { key });
         }
         if let Some(open) = self.uploads.get_mut(&key) {
-            if open.holder != upload.holder || open.attempt != upload.attempt {
+            let same_attempt = open.holder == upload.holder && open.attempt == upload.attempt;
+            // Whose run an attempt is of may be said between two tries; a person is always the same.
+            let same_user = open.user == upload.user || upload.attempt.is_some();
+            if !same_attempt || !same_user {
                 return Err(RoomError::OtherWriter { key });
             }
             if open.length != upload.length || open.sha256 != upload.sha256 {

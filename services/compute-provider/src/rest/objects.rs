@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use oc_kernel::{Kind, Name, ObjectKey};
 use oc_proto::compute::v1 as pb;
 use oc_proto::types::v1 as types;
+use oc_service::access::Principal;
 use oc_service::{Json, Path, Problem, Query};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +20,7 @@ use crate::convert::{object_message, parse};
 use crate::error::Error;
 use crate::ports::Stream;
 use crate::provider::Provider;
-use crate::storage::Reading;
+use crate::storage::Reach;
 
 /// The digest of what is sent, 64 hexadecimal digits.
 const SHA256: HeaderName = HeaderName::from_static("oc-sha256");
@@ -37,9 +38,10 @@ struct Which {
     prefix: String,
     page_size: u32,
     page_token: String,
+    user_id: String,
 }
 
-/// Objects below a prefix
+/// Objects below a prefix: the caller's own, for an operator everybody's
 #[utoipa::path(
     get,
     path = "/api/compute/v1/storage/{offer}/objects",
@@ -48,11 +50,16 @@ struct Which {
         ("prefix" = Option<String>, Query, description = "Begin of the keys"),
         ("page_size" = Option<u32>, Query, description = "Most in one answer; 100 unless said"),
         ("page_token" = Option<String>, Query, description = "Where the last page ended"),
+        ("user_id" = Option<String>, Query, description = "Only what belongs to this user"),
     ),
-    responses((status = 200, body = pb::ListObjectsResponse), (status = 400, body = Problem), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = pb::ListObjectsResponse), (status = 400, body = Problem),
+        (status = 403, body = Problem), (status = 404, body = Problem),
+    )
 )]
 async fn list_objects(
     State(provider): State<Provider>,
+    caller: Principal,
     Path(offer): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Json<pb::ListObjectsResponse>, Problem> {
@@ -60,14 +67,16 @@ async fn list_objects(
         prefix,
         page_size,
         page_token,
+        user_id,
     } = which;
     let request = pb::ListObjectsRequest {
         offer,
         prefix,
         page_size,
         page_token,
+        user_id,
     };
-    Ok(Json(provider.api_list_objects(request).await?))
+    Ok(Json(provider.api_list_objects(request, &caller).await?))
 }
 
 /// The bytes of an object, or of one range of it (RFC 9110 section 14)
@@ -87,21 +96,24 @@ async fn list_objects(
 )]
 async fn read_object(
     State(provider): State<Provider>,
+    caller: Principal,
     Path((offer, key)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (offer, key) = place(&offer, &key)?;
-    let about = provider.object_in(&offer, &key).await?;
+    let object = provider
+        .object_for(&Reach::of(&caller), &offer, &key)
+        .await?;
     let range = match headers.get(header::RANGE).map(|value| value.to_str()) {
-        Some(Ok(text)) => match range_of(text, about.length) {
+        Some(Ok(text)) => match range_of(text, object.length) {
             Wanted::All => None,
             Wanted::Part(range) => Some(range),
-            Wanted::Nothing => return Ok(unsatisfiable(about.length)),
+            Wanted::Nothing => return Ok(unsatisfiable(object.length)),
         },
         _ => None,
     };
     let partial = range.is_some();
-    let Reading { object, body } = provider.read_object(&offer, &key, range).await?;
+    let body = provider.read_object(&object, range).await?;
     let media_type = match object.media_type.as_str() {
         "" => "application/octet-stream",
         media_type => media_type,
@@ -138,12 +150,13 @@ async fn read_object(
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 201, body = types::ObjectRef), (status = 400, body = Problem),
-        (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 422, body = Problem), (status = 429, body = Problem),
     )
 )]
 async fn write_object(
     State(provider): State<Provider>,
+    caller: Principal,
     Path((offer, key)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
@@ -160,7 +173,7 @@ async fn write_object(
         known => known,
     };
     let object = provider
-        .write_object(&offer, &key, sha256, media_type, stream_of(body))
+        .write_object(&caller, &offer, &key, sha256, media_type, stream_of(body))
         .await?;
     let me = provider.me().await?;
     let about = object_message(
@@ -181,17 +194,18 @@ async fn write_object(
         ("offer" = String, Path, description = "The storage offer"),
         ("key" = String, Path, description = "The object"),
     ),
-    responses((status = 200, body = pb::DeleteObjectResponse), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = pb::DeleteObjectResponse),
+        (status = 403, body = Problem), (status = 404, body = Problem),
+    )
 )]
 async fn delete_object(
     State(provider): State<Provider>,
+    caller: Principal,
     Path((offer, key)): Path<(String, String)>,
 ) -> Result<Json<pb::DeleteObjectResponse>, Problem> {
-    Ok(Json(
-        provider
-            .api_delete_object(pb::DeleteObjectRequest { offer, key })
-            .await?,
-    ))
+    let request = pb::DeleteObjectRequest { offer, key };
+    Ok(Json(provider.api_delete_object(request, &caller).await?))
 }
 
 fn place(offer: &str, key: &str) -> Result<(Name, ObjectKey), Error> {

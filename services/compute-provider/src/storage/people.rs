@@ -1,14 +1,16 @@
-//! Objects for our own people: list, read, write, delete.
+//! Objects for our own people: list, read, write, delete. Everybody has their own; operators have all.
 
 use std::ops::{Bound, Range};
 
 use oc_kernel::{Name, ObjectKey, PageRequest, PageToken};
 use oc_objects::ObjectBody;
+use oc_service::access::Principal;
 use oc_store::{IndexValue, Query};
 use oc_trust::Digest;
 
 use super::files::{self, SpoolFile};
 use super::media_type_of;
+use super::owners::Reach;
 use super::uploads::{NewFile, Place};
 use crate::documents::StoredObject;
 use crate::domain::room::Holder;
@@ -22,26 +24,24 @@ pub(crate) struct Listed {
     pub(crate) next: Option<PageToken>,
 }
 
-/// An object that is read.
-pub(crate) struct Reading {
-    pub(crate) object: StoredObject,
-    pub(crate) body: ObjectBody,
-}
-
 impl Provider {
-    /// Objects of a storage offer whose keys begin with `prefix`.
+    /// Objects of a storage offer within reach whose keys begin with `prefix`.
     pub(crate) async fn list_objects(
         &self,
+        reach: &Reach,
         offer: &Name,
         prefix: &str,
         page: &PageRequest,
     ) -> Result<Listed, Error> {
         self.room(offer).await?;
-        let from = format!("{offer}/{prefix}");
+        let (index, from) = match reach {
+            Reach::All => ("place", format!("{offer}/{prefix}")),
+            Reach::Of(user) => ("mine", format!("{user}/{offer}/{prefix}")),
+        };
         // No key has a character after the last one of ASCII.
         let to = format!("{from}\u{7f}");
         let (from, to) = (IndexValue::from(from), IndexValue::from(to));
-        let query = Query::range("place", Bound::Included(from), Bound::Excluded(to));
+        let query = Query::range(index, Bound::Included(from), Bound::Excluded(to));
         let found = self.shelf.objects.list(&query, page).await?;
         Ok(Listed {
             objects: found.items.into_iter().map(|seen| seen.value).collect(),
@@ -49,16 +49,27 @@ impl Provider {
         })
     }
 
-    /// Opens an object of a storage offer, or a part of it.
-    pub(crate) async fn read_object(
+    /// The object of that key in a storage offer. One out of reach is not there.
+    pub(crate) async fn object_for(
         &self,
+        reach: &Reach,
         offer: &Name,
         key: &ObjectKey,
-        range: Option<Range<u64>>,
-    ) -> Result<Reading, Error> {
+    ) -> Result<StoredObject, Error> {
         let object = self.object_in(offer, key).await?;
-        let body = self.objects.get(key, range).await?;
-        Ok(Reading { object, body })
+        if !reach.includes(&object) {
+            return Err(Error::unknown("object", key));
+        }
+        Ok(object)
+    }
+
+    /// The bytes of an object, or a part of them.
+    pub(crate) async fn read_object(
+        &self,
+        object: &StoredObject,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectBody, Error> {
+        Ok(self.objects.get(&object.key, range).await?)
     }
 
     /// The object of that key, which must lie in this offer.
@@ -74,9 +85,10 @@ impl Provider {
         Ok(object)
     }
 
-    /// Stores an object of our own. The same content again is no error.
+    /// Stores an object of the caller. The same content again is no error.
     pub(crate) async fn write_object(
         &self,
+        caller: &Principal,
         offer: &Name,
         key: &ObjectKey,
         sha256: Option<Digest>,
@@ -84,6 +96,7 @@ impl Provider {
         mut bytes: Stream,
     ) -> Result<StoredObject, Error> {
         let room = self.room(offer).await?;
+        self.may_write(&Reach::of(caller), &room, key).await?;
         let spooled = SpoolFile::new(&self.spool);
         let most = room.capacity.saturating_sub(room.taken(None));
         let (length, found) = files::take_in(spooled.path(), &mut bytes, most).await?;
@@ -106,6 +119,7 @@ impl Provider {
             holder: Holder::Own,
             attempt: None,
             announcer: None,
+            user: caller.user().map(|user| user.id.clone()),
             length,
             sha256: found,
             media_type: media_type.to_owned(),
@@ -119,13 +133,23 @@ impl Provider {
     }
 
     /// Deletes an object; deleting it again is no error.
-    pub(crate) async fn delete_object(&self, offer: &Name, key: &ObjectKey) -> Result<(), Error> {
+    pub(crate) async fn delete_object(
+        &self,
+        reach: &Reach,
+        offer: &Name,
+        key: &ObjectKey,
+    ) -> Result<(), Error> {
         self.room(offer).await?;
         let Some(seen) = self.shelf.objects.get(key.as_str()).await? else {
             return Ok(());
         };
         if seen.value.offer != *offer {
             return Err(Error::unknown("object", key));
+        }
+        if !reach.includes(&seen.value) {
+            let text =
+                format!("`{key}` belongs to another user: only they or an operator delete it");
+            return Err(Error::Forbidden(text));
         }
         self.remove_object(&seen.value).await
     }

@@ -311,14 +311,14 @@ impl Provider {
             },
             None => WORKSPACE.parse()?,
         };
-        let (holder, quota) = match attempt.grant {
-            None => (Holder::Own, None),
+        let (holder, user, quota) = match attempt.grant {
+            None => (Holder::Own, self.user_of_run(&attempt.key.run).await?, None),
             Some(id) => {
                 let agreed = self.grant(&id).await?.value.grant.agreed;
                 let quota = agreed
                     .map(|agreed| agreed.limits.storage_bytes)
                     .unwrap_or_default();
-                (Holder::Grant(id), Some(quota))
+                (Holder::Grant(id), None, Some(quota))
             }
         };
         Ok(NewFile {
@@ -327,6 +327,7 @@ impl Provider {
             holder,
             attempt: Some(attempt.key.attempt),
             announcer: None,
+            user,
             length,
             sha256,
             media_type: media_type_of(key).to_owned(),

@@ -100,7 +100,8 @@ impl Provider {
             }
             self.sweep_uploads(&room).await?;
         }
-        self.sweep_own_attempts().await
+        self.sweep_own_attempts().await?;
+        self.forget_run_users().await
     }
 
     async fn sweep_uploads(&self, room: &Room) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Objects for attempts that run elsewhere: announced or opened by a delegation, then moved by a token.
 
-use oc_kernel::{AttemptId, GrantId, Name, ObjectKey, OrgId};
+use oc_kernel::{AttemptId, GrantId, Name, ObjectKey, OrgId, RunId};
 use oc_objects::ObjectError;
 use oc_store::Query;
 use oc_trust::Authority;
@@ -61,6 +61,8 @@ pub(crate) struct Opened {
 /// By which right bytes move.
 struct Right {
     grant: Option<GrantId>,
+    /// The run it is for; none for our own services.
+    run: Option<RunId>,
     generation: u64,
     until_ms: u64,
     quota: Option<u64>,
@@ -83,12 +85,18 @@ impl Provider {
         if let Some(most) = right.attempt_bytes {
             self.check_attempt_bytes(&offer, &new, most).await?;
         }
+        let user = match (right.grant, right.run) {
+            // A run under a grant is a partner's, whatever id it has.
+            (None, Some(run)) => self.user_of_run(&run).await?,
+            _ => None,
+        };
         let file = NewFile {
             offer: offer.clone(),
             key: new.key.clone(),
             holder,
             attempt: Some(new.attempt),
             announcer: (!new.consumer.own).then_some(new.consumer.org),
+            user,
             length: new.length,
             sha256: new.sha256,
             media_type: new.media_type,
@@ -170,6 +178,7 @@ impl Provider {
             ));
         }
         let mut right = Right {
+            run: Some(authority.run),
             until_ms: authority.not_after,
             ..Right::own()
         };
@@ -442,6 +451,7 @@ impl Right {
     fn own() -> Self {
         Self {
             grant: None,
+            run: None,
             generation: 0,
             until_ms: u64::MAX,
             quota: None,

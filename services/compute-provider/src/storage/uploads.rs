@@ -48,6 +48,8 @@ pub(super) struct NewFile {
     pub(super) attempt: Option<AttemptId>,
     /// The partner that announces it; none for ourselves.
     pub(super) announcer: Option<OrgId>,
+    /// The user of ours whom it will belong to.
+    pub(super) user: Option<String>,
     pub(super) length: u64,
     pub(super) sha256: Digest,
     pub(super) media_type: String,
@@ -76,6 +78,7 @@ impl Provider {
             holder: file.holder,
             attempt: file.attempt,
             announcer: file.announcer,
+            user: file.user.clone(),
             length: file.length,
             sha256: file.sha256,
             media_type: file.media_type.clone(),
@@ -167,6 +170,7 @@ impl Provider {
             holder: upload.holder,
             attempt: upload.attempt,
             announcer: upload.announcer,
+            user: upload.user.clone(),
             length: upload.length,
             sha256: upload.sha256,
             media_type: upload.media_type.clone(),

@@ -75,7 +75,7 @@ async fn a_fragment_runs_at_a_partner_and_its_output_lies_in_our_own_storage() {
     let path = format!("storage/results/objects/{key}");
     let request = http::Request::builder()
         .uri(format!("/api/compute/v1/{path}"))
-        .header("authorization", "Bearer user")
+        .header("authorization", "Bearer operator")
         .body(axum::body::Body::empty())
         .unwrap();
     assert_eq!(north.send(request).await.1, b"hello\n");
@@ -131,7 +131,7 @@ async fn a_partner_reads_our_object_by_delegation_and_only_that_one() {
         let request = http::Request::builder()
             .method("PUT")
             .uri(path)
-            .header("authorization", "Bearer user")
+            .header("authorization", "Bearer operator")
             .body(axum::body::Body::from(format!("bytes of {key}")))
             .unwrap();
         assert_eq!(north.send(request).await.0, 201);

@@ -19,6 +19,7 @@ mod leaving;
 mod logs;
 mod node;
 mod objects;
+mod owners;
 mod stage;
 mod steps;
 mod work;

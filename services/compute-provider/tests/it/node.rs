@@ -1,5 +1,6 @@
 //! A running compute provider and what is asked of it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
@@ -10,7 +11,7 @@ use oc_compute_provider::{NAME, Parts, Settings, build_over};
 use oc_door::{Door, DoorAuthenticator};
 use oc_kernel::OrgId;
 use oc_objects::FolderObjects;
-use oc_service::access::StaticTokens;
+use oc_service::access::{AnyOf, Authenticator, Principal, Role, StaticTokens, User};
 use oc_service::telemetry::Metrics;
 use oc_service::{Listeners, Node, ServeError, StopSettings, Switchboard};
 use oc_store::{SqliteOptions, SqliteStore};
@@ -110,7 +111,10 @@ impl Org {
             catalogue::app(catalogue.clone()),
             accounting::app(accounting.clone()),
         ];
-        let tokens = Arc::new(StaticTokens::of_roles());
+        let people = ["alice", "bob"].map(|name| (name.to_owned(), person(name)));
+        let both = [StaticTokens::of_roles(), StaticTokens::new(people)];
+        let both = both.map(|tokens| -> Arc<dyn Authenticator> { Arc::new(tokens) });
+        let tokens = Arc::new(AnyOf::new(both));
         let authenticator = Arc::new(DoorAuthenticator::new(door, tokens));
         let node = Node::build(apps, authenticator, &metrics).unwrap();
         let router = node.router();
@@ -319,6 +323,15 @@ impl Drop for Org {
         self.stop.cancel();
         self.switchboard.clear();
     }
+}
+
+/// A user whose id and token are their name.
+fn person(name: &str) -> Principal {
+    Principal::User(User {
+        id: name.to_owned(),
+        name: name.to_owned(),
+        roles: BTreeSet::from([Role::User]),
+    })
 }
 
 pub(crate) fn limits() -> Value {

@@ -13,7 +13,7 @@ use crate::node::Org;
 use crate::work::Attempt;
 use crate::world::{World, eventually};
 
-async fn shelf() -> Org {
+pub(crate) async fn shelf() -> Org {
     let org = Org::start(&World::new()).await;
     org.offer_room().await;
     org
@@ -26,10 +26,21 @@ async fn call(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> (StatusCode, Vec<u8>) {
+    call_as("operator", org, method, key, headers, body).await
+}
+
+pub(crate) async fn call_as(
+    token: &str,
+    org: &Org,
+    method: &str,
+    key: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (StatusCode, Vec<u8>) {
     let mut request = Request::builder()
         .method(method)
         .uri(format!("/api/compute/v1/storage/results/objects/{key}"))
-        .header("authorization", "Bearer operator");
+        .header("authorization", format!("Bearer {token}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -140,7 +151,7 @@ async fn a_withdrawn_shelf_keeps_our_own_objects_until_they_are_deleted() {
 }
 
 /// The upload of an attempt at South into North's shelf, as South asks for it.
-async fn upload(
+pub(crate) async fn upload(
     north: &Org,
     south: &Org,
     grant: &Value,
@@ -162,7 +173,7 @@ async fn upload(
     }
 }
 
-async fn put(org: &Org, token: &str, offset: u64, bytes: &[u8]) -> (StatusCode, Value) {
+pub(crate) async fn put(org: &Org, token: &str, offset: u64, bytes: &[u8]) -> (StatusCode, Value) {
     use tower::ServiceExt as _;
     let request = Request::builder()
         .method("PUT")

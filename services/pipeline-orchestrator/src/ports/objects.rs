@@ -1,16 +1,25 @@
 //! Objects in our own storage offers: kept by our own compute-provider.
 
 use async_trait::async_trait;
-use oc_proto::compute::v1::ListObjectsRequest;
+use oc_kernel::RunId;
 use oc_proto::compute::v1::storage_service_client::StorageServiceClient;
+use oc_proto::compute::v1::{ListObjectsRequest, SetRunUserRequest};
 use oc_proto::types::v1::ObjectRef;
 use oc_service::{CallError, Channel, Switchboard};
 
-/// Looks objects up.
+/// Looks objects up, and says whose the objects of a run are.
 #[async_trait]
 pub(crate) trait Objects: Send + Sync + 'static {
-    /// The object of a storage offer with this key.
-    async fn find(&self, offer: &str, key: &str) -> Result<Option<ObjectRef>, CallError>;
+    /// The object of a storage offer with this key, where it belongs to `user`; with none, whoever it belongs to.
+    async fn find(
+        &self,
+        offer: &str,
+        key: &str,
+        user: Option<&str>,
+    ) -> Result<Option<ObjectRef>, CallError>;
+
+    /// What a run leaves in storage of ours belongs to this user.
+    async fn give_to(&self, run: RunId, user: &str) -> Result<(), CallError>;
 }
 
 /// The compute provider.
@@ -24,18 +33,35 @@ impl RemoteObjects {
 
 #[async_trait]
 impl Objects for RemoteObjects {
-    async fn find(&self, offer: &str, key: &str) -> Result<Option<ObjectRef>, CallError> {
+    async fn find(
+        &self,
+        offer: &str,
+        key: &str,
+        user: Option<&str>,
+    ) -> Result<Option<ObjectRef>, CallError> {
         // Keys come in order, and the key itself is the first of those that begin with it.
         let request = ListObjectsRequest {
             offer: offer.to_owned(),
             prefix: key.to_owned(),
             page_size: 1,
             page_token: String::new(),
+            user_id: user.unwrap_or_default().to_owned(),
         };
         let listed = StorageServiceClient::new(self.0.clone())
             .list_objects(request)
             .await?
             .into_inner();
         Ok(listed.objects.into_iter().find(|object| object.key == key))
+    }
+
+    async fn give_to(&self, run: RunId, user: &str) -> Result<(), CallError> {
+        let request = SetRunUserRequest {
+            run_id: run.to_string(),
+            user_id: user.to_owned(),
+        };
+        StorageServiceClient::new(self.0.clone())
+            .set_run_user(request)
+            .await?;
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ fn upload(holder: Holder, length: u64) -> Upload {
         holder,
         attempt: None,
         announcer: None,
+        user: None,
         length,
         sha256: Digest::of(&length.to_be_bytes()),
         media_type: String::new(),
@@ -147,4 +148,18 @@ proptest! {
             prop_assert_eq!(&serde_json::from_str::<Room>(&json).unwrap(), &room);
         }
     }
+}
+
+#[test]
+fn two_users_do_not_announce_the_same_key() {
+    let mut room = room();
+    let of = |user: &str| Upload {
+        user: Some(user.to_owned()),
+        attempt: None,
+        ..upload(Holder::Own, 10)
+    };
+    room.announce(key("a"), of("alice"), None).unwrap();
+    let refused = room.announce(key("a"), of("bob"), None);
+    assert!(matches!(refused, Err(RoomError::OtherWriter { .. })));
+    assert!(room.announce(key("a"), of("alice"), None).is_ok());
 }
