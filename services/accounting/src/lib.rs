@@ -87,21 +87,22 @@ pub async fn build(parts: Parts) -> anyhow::Result<App> {
     let subscription = Subscription::durable(NAME, &intake::TYPES)?;
     let events = bus.subscribe(subscription).await?;
     let relay = Relay::new(Arc::new(StoreOutbox::new(store, "/accounting")), bus);
-    let interval = Duration::from_secs(settings.settle_seconds.max(1));
-    let workers = vec![
+    let mut workers = vec![
         Worker::new("accounting-intake", {
             let (accounting, metrics) = (accounting.clone(), metrics.clone());
             move |stop| intake::run(accounting, events, metrics, stop)
-        }),
-        Worker::new("accounting-settler", {
-            let accounting = accounting.clone();
-            move |stop| settler::run(accounting, clock, metrics, interval, stop)
         }),
         Worker::new("accounting-outbox", move |stop| async move {
             relay.run(stop).await;
             Ok(())
         }),
     ];
+    if settings.settle_seconds > 0 {
+        let interval = Duration::from_secs(settings.settle_seconds);
+        let accounting = accounting.clone();
+        let settler = move |stop| settler::run(accounting, clock, metrics, interval, stop);
+        workers.push(Worker::new("accounting-settler", settler));
+    }
     Ok(App {
         workers,
         ..faces(accounting, door)

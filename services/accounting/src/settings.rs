@@ -14,7 +14,7 @@ pub struct Settings {
     pub ledger: PathBuf,
     /// The currency in which our own work is listed, at no charge.
     pub currency: String,
-    /// How often unsettled books are settled, in seconds.
+    /// How often books that are still unsettled are settled again, in seconds; 0 for only when somebody asks.
     pub settle_seconds: u64,
 }
 

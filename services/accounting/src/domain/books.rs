@@ -13,7 +13,7 @@ use super::cause::Cause;
 
 /// Books by the id of their grant.
 pub(crate) static BOOKS: Collection =
-    Collection::new("books", &[Index::computed("unfinished", 1, unfinished)]);
+    Collection::new("books", &[Index::computed("unfinished", 2, unfinished)]);
 
 /// Objections that are kept of one grant; more of them say nothing new.
 const MOST_DISPUTES: usize = 100;
@@ -53,17 +53,22 @@ pub struct Books {
     pub agreed: Option<String>,
     /// How many records `agreed` covers.
     pub agreed_size: u64,
+    /// As the consumer: how many records the provider has said that it holds our signature over.
+    #[serde(default)]
+    pub taken: Option<u64>,
     /// Objections by position in the log that stand.
     pub disputes: BTreeMap<u64, Cause>,
 }
 
-/// Books that we as the consumer come back to without a new attempt: a correction may have been made.
+/// Books that we as the consumer come back to without a new attempt: a correction may have been made, or our
+/// signature is still to be handed over.
 fn unfinished(document: &Value) -> Vec<IndexValue> {
     let consumer = document["side"] == "consumer";
     let disputed = document["disputes"]
         .as_object()
         .is_some_and(|d| !d.is_empty());
-    if consumer && disputed {
+    let signed = !document["agreed"].is_null() && document["taken"] != document["agreed_size"];
+    if consumer && (disputed || signed) {
         vec![IndexValue::from("true")]
     } else {
         Vec::new()
@@ -79,6 +84,13 @@ impl Books {
         Ok(Unverified::<Grant>::parse(self.terms.as_bytes())?
             .claim()
             .clone())
+    }
+
+    /// True when both organisations are known to hold a head with both signatures over `agreed_size` records. The
+    /// provider holds nothing else: the consumer keeps what it hands over before it does so.
+    pub fn held_by_both(&self) -> bool {
+        let handed_over = self.side == Side::Provider || self.taken == Some(self.agreed_size);
+        self.agreed.is_some() && handed_over
     }
 
     /// Takes note that both sides signed a head over `size` records.

@@ -21,29 +21,20 @@ use crate::ports::OfferedHead;
 /// How long a settlement waits for events and records that are on their way.
 const SETTLE_WAIT: Duration = Duration::from_secs(5);
 /// How often it looks again meanwhile.
-const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+const SETTLE_AGAIN: Duration = Duration::from_millis(100);
 /// How long after its end an attempt's record is waited for, in ms: one that never began has none.
-const RECORD_DELAY_MS: u64 = 10_000;
+const RECORD_DELAY_MS: u64 = 5_000;
 
 /// What a settlement came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// Records that both sides agree on.
     pub size: u64,
-    /// True when the provider's newest head has both signatures.
+    /// True when both organisations hold the provider's newest head with both signatures, and no record of an
+    /// attempt that just ended is on its way.
     pub countersigned: bool,
     /// Why it has not.
     pub causes: Vec<Cause>,
-}
-
-impl Settled {
-    fn agreed(size: u64) -> Self {
-        Self {
-            size,
-            countersigned: true,
-            causes: Vec::new(),
-        }
-    }
 }
 
 /// What one head came to.
@@ -80,7 +71,15 @@ impl Accounting {
                 },
             )
             .await?;
+        if seen.ended.is_some() {
+            self.0.ended.notify_one();
+        }
         Ok(())
+    }
+
+    /// Waits until an attempt of ours has ended, if none has since this was last awaited.
+    pub async fn attempt_ended(&self) {
+        self.0.ended.notified().await;
     }
 
     /// Fetches what is new in the provider's log, audits it, and countersigns or objects. On the provider's side
@@ -106,7 +105,12 @@ impl Accounting {
                 Step::More => continue,
                 Step::Agreed(size) => {
                     let wait = self.awaits_record(grant).await?;
-                    (Settled::agreed(size), wait)
+                    let settled = Settled {
+                        size,
+                        countersigned: !wait,
+                        causes: Vec::new(),
+                    };
+                    (settled, wait)
                 }
                 Step::Objected { causes, wait } => {
                     let settled = Settled {
@@ -125,7 +129,7 @@ impl Accounting {
     }
 
     /// True when an attempt ended just now whose record the provider may be writing.
-    async fn awaits_record(&self, grant: GrantId) -> Result<bool, AccountingError> {
+    pub(crate) async fn awaits_record(&self, grant: GrantId) -> Result<bool, AccountingError> {
         let since = self.0.clock.now_ms().saturating_sub(RECORD_DELAY_MS);
         let ended = self.ended_since(since).await?;
         Ok(ended.iter().any(|seen| seen.grant == grant))
@@ -236,14 +240,14 @@ impl Accounting {
         })
     }
 
-    /// Copies the records, countersigns, hands the countersignature over, and only then takes the books as agreed
-    /// on: what we export the provider has too. Each part may be repeated, so that after a crash the next
-    /// settlement goes on where this one ended.
+    /// Copies the records, countersigns, keeps the signatures, and only then hands them over: a provider that says
+    /// that both signed is right, for we export the same from then on. We say so when it has answered. Each part may
+    /// be repeated, so that after a crash the next settlement goes on where this one ended.
     async fn agree(&self, books: &Books, news: News) -> Result<(), AccountingError> {
         let grant = books.grant;
         let key = BooksKey::Grant(grant);
         let size = news.head.statement().size;
-        if books.agreed.is_some() && books.agreed_size == size {
+        if books.held_by_both() && books.agreed_size == size {
             return Ok(());
         }
         if !news.records.is_empty() {
@@ -253,26 +257,25 @@ impl Accounting {
         let head = String::from_utf8_lossy(news.head.bytes()).into_owned();
         let both = countersign(self.0.organisation.as_ref(), news.head).await?;
         let envelope = both.bytes().to_vec();
-        self.0
-            .providers
-            .countersign(books.other, grant, envelope)
-            .await?;
-
         let agreed = String::from_utf8_lossy(both.bytes()).into_owned();
-        self.0
-            .books
+        let books_of_grant = &self.0.books;
+        books_of_grant
             .update(&grant.to_string(), |books| {
-                let grown = size > books.agreed_size;
                 books.head = Some(head.clone());
                 books.agree(agreed.clone(), size);
-                Ok::<_, AccountingError>(if grown {
-                    vec![settled(grant, size)]
-                } else {
-                    vec![]
-                })
+                Ok::<_, AccountingError>(Vec::new())
             })
             .await?;
-        self.mark_recorded(key, books.agreed_size, size).await
+        let handed_over = self.0.providers.countersign(books.other, grant, envelope);
+        handed_over.await?;
+        books_of_grant
+            .update(&grant.to_string(), |books| {
+                books.taken = Some(size);
+                Ok::<_, AccountingError>(vec![settled(grant, size)])
+            })
+            .await?;
+        let marked = books.taken.unwrap_or_default();
+        self.mark_recorded(key, marked, size).await
     }
 
     /// The attempts of the newly agreed records need no settlement any more.

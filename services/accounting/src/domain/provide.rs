@@ -109,6 +109,7 @@ impl Accounting {
             head: None,
             agreed: None,
             agreed_size: 0,
+            taken: None,
             disputes: Default::default(),
         };
         self.0

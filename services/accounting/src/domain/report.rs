@@ -39,7 +39,8 @@ pub struct BooksState {
     pub root: Digest,
     /// The newest head, with one or both signatures; none for our own books and before the first.
     pub head: Option<String>,
-    /// True when both sides agree on all records that we hold.
+    /// True when both organisations are known to hold both signatures over all records that we hold, and no record
+    /// of an attempt that just ended is on its way.
     pub countersigned: bool,
     /// Records that both sides agree on.
     pub agreed_size: u64,
@@ -67,11 +68,13 @@ impl Accounting {
             });
         };
         let books = self.books_of(grant).await?.value;
-        let countersigned = books.agreed.is_some() && books.agreed_size == size;
+        let signed = books.agreed.is_some() && books.agreed_size == size;
+        let awaited = books.side == Side::Consumer && self.awaits_record(grant).await?;
+        let countersigned = signed && books.held_by_both() && !awaited;
         Ok(BooksState {
             size,
             root,
-            head: if countersigned {
+            head: if signed {
                 books.agreed
             } else {
                 books.head.or(books.agreed)

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use oc_kernel::{Clock, GrantId, OrgId};
 use oc_store::{Documents, Query, Store, Versioned};
 use oc_trust::Currency;
+use tokio::sync::Notify;
 
 use super::books::{BOOKS, Books, Side};
 use super::error::AccountingError;
@@ -30,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) books: Documents<Books>,
     pub(crate) observations: Documents<Observation>,
     pub(crate) model: Model,
+    // Told when an attempt of ours has ended, so that its record is fetched at once.
+    pub(crate) ended: Notify,
     // One settlement of a grant at a time.
     settling: Mutex<BTreeMap<GrantId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -54,6 +57,7 @@ impl Accounting {
             books: Documents::new(store.clone(), &BOOKS, 1),
             observations: Documents::new(store.clone(), &OBSERVATIONS, 1),
             model: Model::new(ledger.clone()),
+            ended: Notify::new(),
             settling: Mutex::default(),
             store,
             ledger,

@@ -30,6 +30,8 @@ pub(crate) struct Discovery {
     partner: Mutex<Option<Partner>>,
     /// Where set, calls to the partner fail: the network is cut.
     pub(crate) cut: Mutex<bool>,
+    /// Where set, calls of this method reach the partner and their answers are lost.
+    pub(crate) lost_answer: Mutex<Option<&'static str>>,
 }
 
 #[derive(Clone)]
@@ -48,6 +50,7 @@ impl Discovery {
             history,
             partner: Mutex::default(),
             cut: Mutex::default(),
+            lost_answer: Mutex::default(),
         })
     }
 
@@ -121,7 +124,13 @@ async fn outbound(State(me): State<Arc<Discovery>>, request: Request<Body>) -> R
         }
     }
     inbound.headers_mut().insert(STATEMENT, statement);
+    let lost = *me.lost_answer.lock().unwrap();
+    let lost = lost.is_some_and(|name| method.ends_with(name));
     match partner.edge.oneshot(inbound).await {
+        Ok(_) if lost => {
+            let status = Status::unavailable("the partner's answer was lost");
+            status.into_http::<Body>().into_response()
+        }
         Ok(answer) => answer,
         Err(never) => (StatusCode::INTERNAL_SERVER_ERROR, never.to_string()).into_response(),
     }

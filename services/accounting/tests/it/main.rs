@@ -7,4 +7,5 @@ mod discovery;
 mod faces;
 mod ledger;
 mod reports;
+mod signing;
 mod world;

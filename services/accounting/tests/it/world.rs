@@ -30,8 +30,8 @@ use crate::discovery::Discovery;
 
 pub(crate) const NETWORK: &str = "0123456789abcdef0123456789abcdef";
 
-/// Seconds that no test lasts.
-const SELDOM: u64 = 3600;
+/// Books are settled when somebody asks.
+const ASKED: u64 = 0;
 
 /// One organisation's accounting, served as it is in a process.
 pub(crate) struct Org {
@@ -76,7 +76,7 @@ pub(crate) async fn parts(
 
 pub(crate) async fn app() -> (App, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let parts = parts(&Discovery::found(), &folder, SELDOM).await;
+    let parts = parts(&Discovery::found(), &folder, ASKED).await;
     (oc_accounting::build(parts).await.unwrap(), folder)
 }
 
@@ -265,7 +265,7 @@ impl Attempt {
 impl World {
     /// A world in which books are settled when somebody asks.
     pub(crate) async fn start() -> Self {
-        Self::settling_every(SELDOM).await
+        Self::settling_every(ASKED).await
     }
 
     pub(crate) async fn settling_every(seconds: u64) -> Self {
