@@ -159,11 +159,16 @@ pub(crate) fn price_json(price: &Price) -> serde_json::Value {
 /// The key of a grant's document: who is on the other side, and which operation asked for it. So the same
 /// request never makes two grants.
 fn key(side: Side, other: &OrgId, operation: &Name) -> String {
+    format!("{}{operation}", side_key(side, other))
+}
+
+/// What the keys of all grants with an organisation begin with.
+fn side_key(side: Side, other: &OrgId) -> String {
     let side = match side {
         Side::Given => "given",
         Side::Received => "received",
     };
-    format!("{side}/{other}/{operation}")
+    format!("{side}/{other}/")
 }
 
 /// Which side of a grant we are on.

@@ -43,6 +43,8 @@ pub(crate) struct Parts {
     pub(crate) live: Live,
     pub(crate) logs: Logs,
     pub(crate) uploads: Uploads,
+    /// Requests for grants are taken one at a time.
+    pub(crate) asking: tokio::sync::Mutex<()>,
     pub(crate) metrics: Metrics,
     /// Jobs, leases or grants changed: the supervisor looks again.
     pub(crate) wake_supervisor: Notify,

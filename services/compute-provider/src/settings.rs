@@ -24,6 +24,8 @@ pub struct Settings {
     pub listing_seconds: u32,
     /// Days for which the traces of our own ended attempts are kept.
     pub keep_days: u32,
+    /// Days after which a request for a grant that nobody decided about, or an offer nobody signed, lapses.
+    pub request_days: u32,
     /// Running attempts as processes.
     pub process: ProcessSettings,
     /// The store's file, where the service runs as a process of its own.
@@ -45,6 +47,7 @@ impl Default for Settings {
             log_bytes: 4 << 20,
             listing_seconds: 120,
             keep_days: 7,
+            request_days: 30,
             process: ProcessSettings::default(),
             store: "compute-provider.db".into(),
             objects: "compute-provider-objects".into(),

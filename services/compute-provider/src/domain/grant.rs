@@ -8,6 +8,8 @@
 mod request;
 mod rule;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use oc_kernel::{Classify, GrantId, Kind, Name, OrgId};
 use oc_trust::{Grant as SignedGrant, Limits, Price, Tool};
@@ -48,6 +50,11 @@ impl GrantState {
             GrantState::Revoked => "revoked",
             GrantState::Expired => "expired",
         }
+    }
+
+    /// True while one side has still to say yes.
+    pub const fn waits(self) -> bool {
+        matches!(self, GrantState::Pending | GrantState::Offered)
     }
 
     /// True when nothing can follow.
@@ -322,6 +329,25 @@ impl Grant {
         if due {
             let cause = Cause::new("expired", "its end was reached", self.provider, now);
             self.close(GrantState::Expired, cause);
+        }
+        due
+    }
+
+    /// Notes that nobody acted on a request, or on what was offered for it, for so long; true when that was news.
+    pub fn lapse(&mut self, now: Timestamp, patience: Duration) -> bool {
+        let why = match self.state {
+            GrantState::Pending => "nobody decided about the request in time",
+            GrantState::Offered => "its consumer did not sign it in time",
+            _ => return false,
+        };
+        let waited = now.duration_since(self.cause.at);
+        let due = waited >= patience.try_into().unwrap_or(jiff::SignedDuration::MAX);
+        if due {
+            let text = format!("{why}: ask again");
+            self.close(
+                GrantState::Expired,
+                Cause::new("lapsed", &text, self.provider, now),
+            );
         }
         due
     }

@@ -4,7 +4,7 @@ use oc_kernel::{GrantId, Name, OrgId};
 use oc_store::{Expect, Query, StoreError, Versioned};
 use oc_trust::{Limits, Sealed, Tool, countersign, seal};
 
-use super::{Side, event, key};
+use super::{Side, event, key, side_key};
 use crate::convert;
 use crate::documents::GrantDocument;
 use crate::domain::grant::{
@@ -38,6 +38,9 @@ impl Provider {
             return self.same_request(seen, &new);
         }
         let (request, price) = self.check_request(&new).await?;
+        // Counted and written by one at a time, so that the count holds.
+        let _one = self.asking.lock().await;
+        self.check_waiting(&new.consumer).await?;
         let me = self.me().await?;
         let mut grant = Grant {
             id: GrantId::new(),
@@ -90,6 +93,17 @@ impl Provider {
             return Ok(document.grant);
         }
         self.sign_offer(&document_key).await
+    }
+
+    /// A consumer that asks and asks would bury the requests that somebody has to decide about.
+    async fn check_waiting(&self, consumer: &OrgId) -> Result<(), Error> {
+        let its = Query::prefix(side_key(Side::Given, consumer));
+        let all = self.shelf.grants.all(&its).await?;
+        let waiting = all.iter().filter(|it| it.value.grant.state.waits()).count();
+        if waiting >= GrantRequest::MOST_WAITING {
+            return Err(RequestError::Waiting(GrantRequest::MOST_WAITING).into());
+        }
+        Ok(())
     }
 
     fn same_request(

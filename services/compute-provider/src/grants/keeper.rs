@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{awaits_news, event};
 use crate::documents::GrantDocument;
-use crate::domain::grant::{Cause, GrantState};
+use crate::domain::grant::{Cause, Grant, GrantState};
 use crate::error::Error;
 use crate::provider::Provider;
 
@@ -95,14 +95,17 @@ impl Provider {
         given: bool,
     ) -> Result<Versioned<GrantDocument>, Error> {
         let now = self.clock.now();
-        if !seen.value.grant.clone().expire(now) {
+        let patience = Duration::from_secs(u64::from(self.settings.request_days) * 24 * 3600);
+        // Only the provider lets a request lapse: its consumer learns of it by asking.
+        let over = |grant: &mut Grant| grant.expire(now) || given && grant.lapse(now, patience);
+        if !over(&mut seen.value.grant.clone()) {
             return Ok(seen);
         }
         let expired = self
             .shelf
             .grants
             .update(&seen.key, |document| -> Result<_, Error> {
-                let news = document.grant.expire(now);
+                let news = over(&mut document.grant);
                 Ok(if news {
                     vec![event(&document.grant)]
                 } else {

@@ -1,5 +1,7 @@
 //! Asking for a grant, deciding, signing, taking back.
 
+use std::time::Duration;
+
 use http::Method;
 use oc_kernel::Kind;
 use oc_proto::federation::v1 as fed;
@@ -115,6 +117,58 @@ async fn a_request_above_every_rule_waits_and_says_which_number() {
 }
 
 #[tokio::test]
+async fn the_seventeenth_request_that_waits_is_refused_and_says_how_many_wait() {
+    let (_, north, south) = pair().await;
+    let mut asked = Vec::new();
+    for at in 0..16 {
+        let answer = north
+            .ask(&south, &["compute.default"], &format!("op-{at}"))
+            .await;
+        asked.push(answer["grant"]["grant_id"].as_str().unwrap().to_owned());
+    }
+    let wish = north.wish(&south, &["compute.default"], "op-16");
+    let (status, text) = north.refused(Method::POST, "grants", wish.clone()).await;
+    assert_eq!(status, 429);
+    assert!(
+        text.contains("16 requests") && text.contains("end one"),
+        "{text}"
+    );
+    // One that was asked before is no further one.
+    north.ask(&south, &["compute.default"], "op-3").await;
+    assert_eq!(
+        south.ok(Method::GET, "grants", Value::Null).await["grants"]
+            .as_array()
+            .unwrap()
+            .len(),
+        16
+    );
+
+    let path = format!("grants/{}/end", asked[5]);
+    north.ok(Method::POST, &path, json!({})).await;
+    north.ok(Method::POST, "grants", wish).await;
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_decides_about_lapses_on_both_sides() {
+    let (world, north, south) = pair().await;
+    let mut wish = north.wish(&south, &["compute.default"], "op-1");
+    wish["not_after_ms"] = json!(world.now_ms() + 90 * 86_400_000);
+    let asked = north.ok(Method::POST, "grants", wish).await;
+    let id = asked["grant"]["grant_id"].as_str().unwrap();
+    world.clock.advance(Duration::from_secs(29 * 86_400));
+    assert_eq!(south.grant(id).await["state"], "pending");
+    world.clock.advance(Duration::from_secs(2 * 86_400));
+    eventually(async || south.grant(id).await["state"] == "expired").await;
+    eventually(async || north.grant(id).await["state"] == "ended").await;
+    let cause = north.grant(id).await["cause"]["text"].to_string();
+    assert!(cause.contains("nobody decided"), "{cause}");
+    let (status, _) = south
+        .refused(Method::POST, &format!("grants/{id}/approve"), json!({}))
+        .await;
+    assert_eq!(status, 409);
+}
+
+#[tokio::test]
 async fn the_same_operation_asks_once_and_another_body_is_a_conflict() {
     let (_world, north, south) = pair().await;
     let first = north.ask(&south, MACHINES, "op-1").await;
@@ -207,7 +261,7 @@ async fn a_grant_past_its_end_is_expired_and_good_for_nothing() {
     south.approve_all().await;
     let grant = north.granted_by(&south, MACHINES).await;
     let id = grant["grant_id"].as_str().unwrap();
-    world.clock.advance(std::time::Duration::from_secs(3600));
+    world.clock.advance(Duration::from_secs(3600));
     let capacity = fed::GetCapacityRequest {
         listing_id: "compute.default".into(),
         grant_id: id.to_owned(),

@@ -95,6 +95,11 @@ pub enum RequestError {
     /// A text that is too long.
     #[error("a message may have {0} bytes")]
     Message(usize),
+    /// Too many wait already.
+    #[error(
+        "{0} requests of yours wait for an answer here already: end one of them, or wait for an answer"
+    )]
+    Waiting(usize),
     /// The same operation with another body.
     #[error("operation `{0}` asked for something else before: use a new one")]
     OtherBody(Name),
@@ -105,6 +110,7 @@ impl Classify for RequestError {
         match self {
             RequestError::NoListing(_) => Kind::NotFound,
             RequestError::OtherBody(_) => Kind::Conflict,
+            RequestError::Waiting(_) => Kind::Exhausted,
             _ => Kind::Invalid,
         }
     }
@@ -113,6 +119,8 @@ impl Classify for RequestError {
 impl GrantRequest {
     /// Most listings in one grant.
     pub const MOST_LISTINGS: usize = 64;
+    /// Most requests of one consumer that are not in force yet, and not over.
+    pub const MOST_WAITING: usize = 16;
     /// Longest message, in bytes.
     pub const LONGEST_MESSAGE: usize = 4096;
     /// Longest life of a grant, in ms: five years.
