@@ -10,4 +10,4 @@ pub use principal::{
 };
 pub use table::Access;
 pub(crate) use table::{Face, Table, Verdict};
-pub use walk::{Walk, walk};
+pub use walk::{Walk, walk, walk_bodies};

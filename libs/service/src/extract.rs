@@ -11,13 +11,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::edge::too_large;
-use crate::problem::{Finding, Problem};
+use crate::json_body;
+use crate::problem::Problem;
 
-/// A JSON body, in and out.
+/// A JSON body, in and out. On the way in, fields that `T` does not have are refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned + Serialize, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -31,9 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             .collect()
             .await
             .map_err(|error| unread(&error))?;
-        serde_json::from_slice(&body.to_bytes())
-            .map(Json)
-            .map_err(|error| faulty(&error))
+        json_body::read(&body.to_bytes()).map(Json)
     }
 }
 
@@ -67,28 +66,6 @@ fn unread(error: &axum::Error) -> Problem {
         next = error.source();
     }
     Problem::new(Kind::Malformed, "the body broke off")
-}
-
-fn faulty(error: &serde_json::Error) -> Problem {
-    let line = u32::try_from(error.line()).ok().filter(|line| *line > 0);
-    let column = u32::try_from(error.column()).ok();
-    let text = error.to_string();
-    // serde_json appends the position, which has members of its own here.
-    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-    let errors = match line {
-        Some(_) => vec![Finding {
-            message: message.clone(),
-            line,
-            column,
-            pointer: None,
-        }],
-        None => Vec::new(),
-    };
-    Problem::new(
-        Kind::Malformed,
-        format!("the JSON body cannot be read: {message}"),
-    )
-    .with_errors(errors)
 }
 
 /// The parameters of the path.

@@ -11,6 +11,7 @@ mod deadline;
 mod drain;
 mod edge;
 mod extract;
+mod json_body;
 mod listeners;
 mod node;
 mod rpc;

@@ -179,3 +179,34 @@ impl Ground<'_> {
         app.await.context(oc_accounting::NAME)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use oc_kernel::SystemClock;
+    use oc_service::access::walk_bodies;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_route_of_every_service_refuses_fields_that_it_does_not_know() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = NodeFolder::new(folder.path().to_owned());
+        let settings = NodeSettings::default();
+        let ground = Ground {
+            folder: &folder,
+            settings: &settings,
+            clock: Arc::new(SystemClock),
+            metrics: Metrics::new(),
+            switchboard: Switchboard::new(),
+            address: "http://127.0.0.1:1".to_owned(),
+        };
+        let composed = Box::pin(services(ground)).await.unwrap();
+        let mut asked = 0;
+        for app in composed.apps {
+            let walk = walk_bodies(app).await.unwrap();
+            assert_eq!(walk.faults, Vec::<String>::new());
+            asked += walk.requests;
+        }
+        assert!(asked >= 50, "{asked} requests");
+    }
+}
