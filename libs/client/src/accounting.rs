@@ -102,6 +102,17 @@ impl Accounting<'_> {
             .await
     }
 
+    /// Puts another record in place of a wrong one of ours.
+    pub async fn correct(
+        &self,
+        request: &CorrectUsageRequest,
+    ) -> Result<CorrectUsageResponse, ClientError> {
+        let record = segment(&request.record_id);
+        self.0
+            .post(&format!("{PREFIX}/records/{record}/corrections"), request)
+            .await
+    }
+
     /// Fetches, audits and countersigns now.
     pub async fn settle(&self, grant_id: &str) -> Result<SettleBooksResponse, ClientError> {
         let request = SettleBooksRequest {

@@ -2,15 +2,13 @@
 
 mod count;
 mod sites;
+mod world;
 
 use std::collections::BTreeMap;
 
 use oc_cwl::Document;
-use oc_door::Identity;
 use oc_kernel::{GrantId, Money, Name, OrgId};
 use oc_proto::catalog::v1::{Listing, ListingKind};
-use oc_proto::compute::v1::Grant;
-use oc_proto::federation::v1::GrantState;
 use oc_proto::pipeline::v1 as pb;
 use oc_service::CallError;
 use oc_service::access::{self, Principal};
@@ -23,6 +21,7 @@ use crate::context::Context;
 use crate::documents::{KnownFile, Spec, SpecInput};
 use crate::error::RunError;
 use crate::{files, request};
+use world::World;
 
 /// The prefix of outputs where none is named.
 const PREFIX: &str = "runs";
@@ -34,58 +33,6 @@ pub(crate) struct Planned {
     pub(crate) counted: Vec<pb::CountedInput>,
     /// By input the holder of data that must be reserved, and its name.
     pub(crate) needs: Vec<(String, OrgId, String)>,
-}
-
-/// What planning knows of the world.
-pub(super) struct World {
-    pub(super) me: Identity,
-    pub(super) grants: Vec<Grant>,
-}
-
-impl World {
-    /// How we may use a listing of somebody.
-    pub(super) fn access(&self, of: &ListingRef, now: jiff::Timestamp) -> Access {
-        if of.owner == self.me.org {
-            return Access::Own;
-        }
-        let owner = of.owner.to_string();
-        let covers = |grant: &&Grant| {
-            !grant.given
-                && grant.provider == owner
-                && grant.listing_ids.iter().any(|id| id == of.listing.as_str())
-        };
-        let covering: Vec<&Grant> = self.grants.iter().filter(covers).collect();
-        let active = covering.iter().filter(|g| g.state() == GrantState::Active);
-        let best = active.max_by_key(|grant| grant.not_after_ms);
-        match best.or(covering.first()) {
-            Some(grant) => access_of(grant, now),
-            None => Access::Missing,
-        }
-    }
-}
-
-fn access_of(grant: &Grant, now: jiff::Timestamp) -> Access {
-    let moment = |ms: u64| {
-        let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-        jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX)
-    };
-    let cause = grant.cause.clone().unwrap_or_default();
-    let at = moment(cause.at_ms);
-    match (grant.state(), grant.grant_id.parse()) {
-        (GrantState::Active, Ok(grant_id)) => Access::Granted {
-            grant: grant_id,
-            ends: moment(grant.not_after_ms),
-        },
-        (GrantState::Pending | GrantState::Offered, _) => Access::Requested {
-            since: if cause.at_ms == 0 { now } else { at },
-        },
-        (GrantState::Denied, _) => Access::Denied { reason: cause.text },
-        (GrantState::Revoked, _) => Access::Revoked { at },
-        (GrantState::Ended | GrantState::Expired, _) => Access::Expired {
-            ended: moment(grant.not_after_ms).min(now),
-        },
-        _ => Access::Missing,
-    }
 }
 
 /// Plans a request for a caller.
@@ -103,7 +50,12 @@ pub(crate) async fn plan_run(
     let me = context.door.identity().await?.clone();
     let grants = context.grants.all().await;
     let grants = grants.map_err(RunError::call("our grants cannot be read"))?;
-    let world = World { me, grants };
+    let disputes = world::disputes(context.books.as_ref(), &grants).await;
+    let world = World {
+        me,
+        grants,
+        disputes,
+    };
     let storage = storage(context, &world, asked.output.unwrap_or_default(), now).await?;
 
     let mut spec = Spec {
@@ -233,7 +185,7 @@ async fn storage(
 }
 
 /// Our first storage offer.
-pub(crate) async fn own_storage(context: &Context, world: &World) -> Result<ListingRef, RunError> {
+async fn own_storage(context: &Context, world: &World) -> Result<ListingRef, RunError> {
     let me = world.me.org.to_string();
     let own = context.catalogue.of(&me, ListingKind::Storage).await;
     let own = own.map_err(RunError::call("storage offers cannot be read"))?;

@@ -39,6 +39,11 @@ pub enum Access {
         /// When.
         ended: Timestamp,
     },
+    /// Nothing begins under the grant while an objection to its books stands.
+    Disputed {
+        /// The objection.
+        reason: String,
+    },
     /// The owner took the grant back.
     Revoked {
         /// When.
@@ -64,6 +69,10 @@ impl Access {
                 words::between(*since, now)
             )),
             Self::Denied { reason } => Some(format!("{owner} denied a grant on {what}: {reason}")),
+            Self::Disputed { reason } => Some(format!(
+                "the books of the grant on {what} are disputed and nothing begins under it ({reason}): ask {owner} to \
+                 correct the record, or for a new grant"
+            )),
             Self::Revoked { at } => Some(format!(
                 "{owner} revoked the grant on {what} {} ago: {}",
                 words::between(*at, now),
@@ -215,6 +224,12 @@ mod tests {
                     reason: "no students".into(),
                 },
                 "no students",
+            ),
+            (
+                Access::Disputed {
+                    reason: "record 3: too long".into(),
+                },
+                "(record 3: too long): ask South to correct",
             ),
         ] {
             let refusal = refusal(access).unwrap();

@@ -1,7 +1,7 @@
 //! Why books are not agreed on, in words that travel.
 
 use oc_kernel::OrgId;
-use oc_trust::Objection;
+use oc_trust::{Objection, UsageRecord};
 use serde::{Deserialize, Serialize};
 
 /// Longest text of a cause that comes from a partner, in bytes.
@@ -23,15 +23,29 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// An objection to the record at `position`.
-    pub fn objection(position: u64, objection: &Objection, by: OrgId, now_ms: u64) -> Self {
+    /// Our objection to a record.
+    pub fn objection(record: &UsageRecord, objection: &Objection, by: OrgId, now_ms: u64) -> Self {
         Self {
             code: objection.code().to_owned(),
-            text: format!("record {position}: {objection}"),
+            text: format!("record {}: {objection}", record.seq),
             org: by,
             at_ms: now_ms,
-            advice: "ask the provider to correct the record".to_owned(),
+            advice: format!(
+                "ask the provider to correct it with `opencloud usage correct {}`",
+                record.id
+            ),
         }
+    }
+
+    /// A partner's objection to a record of ours. What to do about it are our own words: a person follows them.
+    #[must_use]
+    pub fn against(self, record: &UsageRecord) -> Self {
+        let advice = format!(
+            "where the record is wrong, put it right with `opencloud usage correct {}`; where it is not, tell the \
+             consumer",
+            record.id
+        );
+        Self { advice, ..self }
     }
 
     /// The same cause with its texts cut to a length that may be stored.

@@ -69,7 +69,7 @@ impl Accounting {
             };
             let Err(objection) = objection else { continue };
             let judgement = Judgement::of(&objection, record, own.is_some(), now_ms);
-            let cause = Cause::objection(record.seq, &objection, me, now_ms);
+            let cause = Cause::objection(record, &objection, me, now_ms);
             found.insert(record.seq, (cause, judgement));
         }
         Ok(found)

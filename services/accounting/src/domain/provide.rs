@@ -320,7 +320,10 @@ impl Accounting {
         if position >= size || position < books.agreed_size {
             return Err(AccountingError::UnknownRecord(position.to_string()));
         }
-        let mut cause = cause.cut();
+        let key = BooksKey::Grant(grant);
+        let record = self.0.ledger.read(key, position, 1).await?.pop();
+        let record = record.ok_or_else(|| AccountingError::UnknownRecord(position.to_string()))?;
+        let mut cause = cause.cut().against(&record);
         cause.org = caller;
         self.0
             .books

@@ -246,6 +246,12 @@ async fn a_correction_answers_the_dispute_and_counts_once() {
     world.report(usage).await;
     let (_, settled) = world.north.settle(world.grant.id).await;
     assert_eq!(settled["disputes"][0]["code"], "wall", "{settled}");
+    let how = format!("`opencloud usage correct {}`", attempt.attempt);
+    for org in [&world.north, &world.south] {
+        let books = world.books(org).await;
+        let advice = books["disputes"][0]["advice"].as_str().unwrap();
+        assert!(advice.contains(&how), "{advice}");
+    }
 
     let path = format!("/records/{}/corrections", attempt.attempt);
     let body = json!({"wall_ms": attempt.wall_ms});

@@ -15,7 +15,8 @@ use oc_workflow::data::ListingRef;
 use oc_workflow::plan::{Access, Placement, Site};
 use serde_json::Value;
 
-use super::{World, grant_text, late, price_of};
+use super::world::World;
+use super::{grant_text, late, price_of};
 use crate::context::Context;
 use crate::error::RunError;
 use crate::ports::Catalogue;
@@ -84,7 +85,7 @@ async fn one(
         owner: listing.owner.parse().ok()?,
         listing: listing.listing_id.parse().ok()?,
     };
-    let access = world.access(&of, now);
+    let access = world.access_to_machines(&of, now);
     let offered = offered(listing);
     let mut site = Site {
         org: of.owner,
@@ -292,6 +293,7 @@ mod tests {
                 name: "North".to_owned(),
             },
             grants: vec![granted],
+            disputes: BTreeMap::new(),
         };
         let placement = Placement {
             strategy: Strategy::NearData,

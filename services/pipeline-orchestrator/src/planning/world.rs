@@ -1,0 +1,220 @@
+//! What planning knows of the world: who we are, our grants, and which of them are of no use now.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use oc_door::Identity;
+use oc_proto::compute::v1::Grant;
+use oc_proto::federation::v1::GrantState;
+use oc_workflow::data::ListingRef;
+use oc_workflow::plan::Access;
+
+use crate::ports::Books;
+
+/// Books that are asked for at the same time.
+const BOOKS_AT_ONCE: usize = 16;
+
+/// What planning knows of the world.
+pub(super) struct World {
+    pub(super) me: Identity,
+    pub(super) grants: Vec<Grant>,
+    /// By grant what its books are disputed for: its provider starts nothing under it meanwhile.
+    pub(super) disputes: BTreeMap<String, String>,
+}
+
+impl World {
+    /// How we may use a listing of somebody.
+    pub(super) fn access(&self, of: &ListingRef, now: Timestamp) -> Access {
+        if of.owner == self.me.org {
+            return Access::Own;
+        }
+        let owner = of.owner.to_string();
+        let covers = |grant: &&Grant| {
+            !grant.given
+                && grant.provider == owner
+                && grant.listing_ids.iter().any(|id| id == of.listing.as_str())
+        };
+        let covering: Vec<&Grant> = self.grants.iter().filter(covers).collect();
+        let active = covering.iter().filter(|g| g.state() == GrantState::Active);
+        let best = active.max_by_key(|grant| {
+            let undisputed = !self.disputes.contains_key(&grant.grant_id);
+            (undisputed, grant.not_after_ms)
+        });
+        match best.or(covering.first()) {
+            Some(grant) => access_of(grant, now),
+            None => Access::Missing,
+        }
+    }
+
+    /// How we may use machines of somebody: data can be read under a grant whose books are disputed, but nothing
+    /// begins under it.
+    pub(super) fn access_to_machines(&self, of: &ListingRef, now: Timestamp) -> Access {
+        let access = self.access(of, now);
+        let grant = access.grant().map(|grant| grant.to_string());
+        match grant.and_then(|grant| self.disputes.get(&grant)) {
+            Some(reason) => Access::Disputed {
+                reason: reason.clone(),
+            },
+            None => access,
+        }
+    }
+}
+
+/// What the books of the grants are disputed for under which we could use machines.
+pub(super) async fn disputes(books: &dyn Books, grants: &[Grant]) -> BTreeMap<String, String> {
+    let machines = |grant: &&Grant| {
+        let mut listings = grant.listing_ids.iter();
+        !grant.given
+            && grant.state() == GrantState::Active
+            && listings.any(|id| id.starts_with("compute."))
+    };
+    let ids: Vec<String> = grants
+        .iter()
+        .filter(machines)
+        .map(|grant| grant.grant_id.clone())
+        .collect();
+    let asked = stream::iter(ids).map(|id| async move {
+        match books.dispute(&id).await {
+            Ok(dispute) => dispute.map(|text| (id, text)),
+            // The provider knows too, and refuses.
+            Err(error) => {
+                tracing::warn!(grant = id, %error, "the books of a grant cannot be looked at");
+                None
+            }
+        }
+    });
+    let asked: Vec<Option<(String, String)>> =
+        asked.buffer_unordered(BOOKS_AT_ONCE).collect().await;
+    asked.into_iter().flatten().collect()
+}
+
+fn access_of(grant: &Grant, now: Timestamp) -> Access {
+    let moment = |ms: u64| {
+        let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+        Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+    };
+    let cause = grant.cause.clone().unwrap_or_default();
+    let at = moment(cause.at_ms);
+    match (grant.state(), grant.grant_id.parse()) {
+        (GrantState::Active, Ok(grant_id)) => Access::Granted {
+            grant: grant_id,
+            ends: moment(grant.not_after_ms),
+        },
+        (GrantState::Pending | GrantState::Offered, _) => Access::Requested {
+            since: if cause.at_ms == 0 { now } else { at },
+        },
+        (GrantState::Denied, _) => Access::Denied { reason: cause.text },
+        (GrantState::Revoked, _) => Access::Revoked { at },
+        (GrantState::Ended | GrantState::Expired, _) => Access::Expired {
+            ended: moment(grant.not_after_ms).min(now),
+        },
+        _ => Access::Missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use oc_kernel::{GrantId, Kind, OrgId};
+    use oc_proto::accounting::v1::SettleBooksResponse;
+    use oc_service::CallError;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-21T12:00:00Z".parse().unwrap()
+    }
+
+    /// A grant of organisation 2 on its machines and images, in force for so many hours more.
+    fn granted(hours: u64) -> Grant {
+        let hour = 3_600_000;
+        let now_ms = u64::try_from(now().as_millisecond()).unwrap();
+        Grant {
+            grant_id: GrantId::new().to_string(),
+            provider: OrgId::from_digest([2; 32]).to_string(),
+            listing_ids: ["compute.machines", "dataset.images"]
+                .map(str::to_owned)
+                .into(),
+            state: GrantState::Active.into(),
+            not_after_ms: now_ms + hours * hour,
+            ..Grant::default()
+        }
+    }
+
+    fn of(listing: &str) -> ListingRef {
+        ListingRef {
+            owner: OrgId::from_digest([2; 32]),
+            listing: listing.parse().unwrap(),
+        }
+    }
+
+    async fn world(grants: &[&Grant], disputed: &[&Grant]) -> World {
+        let grants: Vec<Grant> = grants.iter().map(|grant| (*grant).clone()).collect();
+        let disputed = disputed.iter().map(|grant| grant.grant_id.clone());
+        let books = Disputed(disputed.collect());
+        World {
+            me: Identity {
+                org: OrgId::from_digest([1; 32]),
+                name: "North".to_owned(),
+            },
+            disputes: disputes(&books, &grants).await,
+            grants,
+        }
+    }
+
+    /// Books of which these are disputed.
+    struct Disputed(Vec<String>);
+
+    #[async_trait]
+    impl Books for Disputed {
+        async fn settle(&self, _: &str) -> Result<SettleBooksResponse, CallError> {
+            Ok(SettleBooksResponse::default())
+        }
+
+        async fn dispute(&self, grant_id: &str) -> Result<Option<String>, CallError> {
+            match grant_id {
+                "grant-away" => Err(CallError {
+                    kind: Kind::Unavailable,
+                    message: "away".to_owned(),
+                    advice: None,
+                }),
+                _ => {
+                    let disputed = self.0.iter().any(|id| id == grant_id);
+                    Ok(disputed.then(|| "record 0: 9 s are recorded, 1 s was seen".to_owned()))
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_grant_whose_books_are_disputed_is_passed_over_for_another_one() {
+        let (long, short) = (granted(9), granted(1));
+        let world = world(&[&long, &short], &[&long]).await;
+        let access = world.access_to_machines(&of("compute.machines"), now());
+        let grant = access.grant().map(|grant| grant.to_string());
+        assert_eq!(grant, Some(short.grant_id));
+    }
+
+    #[tokio::test]
+    async fn where_all_books_are_disputed_the_reason_says_so() {
+        let only = granted(9);
+        let world = world(&[&only], &[&only]).await;
+        let access = world.access_to_machines(&of("compute.machines"), now());
+        let refusal = access.refusal("offer `compute.machines`", "South", now());
+        let refusal = refusal.unwrap();
+        assert!(refusal.contains("disputed"), "{refusal}");
+        assert!(refusal.contains("9 s are recorded"), "{refusal}");
+        // What lies there can still be read.
+        let images = world.access(&of("dataset.images"), now());
+        assert_eq!(images.refusal("dataset `images`", "South", now()), None);
+    }
+
+    #[tokio::test]
+    async fn books_that_cannot_be_looked_at_keep_no_plan_from_being_made() {
+        let mut grant = granted(1);
+        grant.grant_id = "grant-away".to_owned();
+        let world = world(&[&grant], &[]).await;
+        assert!(world.disputes.is_empty());
+    }
+}
