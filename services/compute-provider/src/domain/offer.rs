@@ -132,6 +132,10 @@ pub const WORKSPACE: &str = "work";
 impl Offer {
     /// Longest life of one fragment, in seconds: a week.
     pub const LONGEST_WALL: u64 = 7 * 24 * 3600;
+    /// Most cores of one offer.
+    pub const MOST_CORES: u32 = 65_536;
+    /// Most memory of one offer, in bytes: a pebibyte.
+    pub const MOST_MEMORY: u64 = 1 << 50;
 
     /// Checks a new offer.
     ///
@@ -153,8 +157,18 @@ impl Offer {
         }
         let has = &self.capacity;
         let machines = [
-            (Amount::Cores, 1, 65_536, u64::from(has.cores)),
-            (Amount::MemoryBytes, 1 << 20, 1 << 50, has.memory_bytes),
+            (
+                Amount::Cores,
+                1,
+                u64::from(Self::MOST_CORES),
+                u64::from(has.cores),
+            ),
+            (
+                Amount::MemoryBytes,
+                1 << 20,
+                Self::MOST_MEMORY,
+                has.memory_bytes,
+            ),
             (
                 Amount::Fragments,
                 1,

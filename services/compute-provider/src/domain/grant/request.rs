@@ -6,6 +6,9 @@ use oc_trust::{GrantedListing, Limits, ListingKind, OverLimit, Price};
 use serde::{Deserialize, Serialize};
 
 use super::ms;
+use crate::domain::ledger::Ledger;
+use crate::domain::offer::Offer;
+use crate::domain::resources::Amount;
 
 /// A listing that is asked for, with its kind as the provider's catalogue has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +84,17 @@ pub enum RequestError {
     /// A time that is none.
     #[error("{0}")]
     Time(&'static str),
+    /// More than anybody can mean.
+    #[error("no grant is over that much, whatever is offered: {0}")]
+    Absurd(OverLimit),
+    /// Machines without which nothing runs.
+    #[error("a grant for `{listing}` needs at least one of {what}: nothing runs without")]
+    Nothing {
+        /// The compute listing.
+        listing: Name,
+        /// What is missing.
+        what: Amount,
+    },
     /// More than is offered.
     #[error("listing `{listing}` has less than that: {over}")]
     OverOffer {
@@ -121,6 +135,20 @@ impl GrantRequest {
     pub const MOST_LISTINGS: usize = 64;
     /// Most requests of one consumer that are not in force yet, and not over.
     pub const MOST_WAITING: usize = 16;
+    /// The most that a grant may be over, where what is offered sets no smaller bound. An offer names no total of
+    /// core-seconds or of bytes out, and a dataset names no number at all: without this bound a slip of the
+    /// keyboard, or a partner who tries, would get everything for good.
+    pub const CEILING: Limits = Limits {
+        cores: Offer::MOST_CORES,
+        memory_bytes: Offer::MOST_MEMORY,
+        fragments: Ledger::MOST_FRAGMENTS,
+        // A thousand cores for eleven days.
+        core_seconds: 1_000_000_000,
+        // A petabyte.
+        egress_bytes: 1_000_000_000_000_000,
+        storage_bytes: 1_000_000_000_000_000,
+        run_wall_seconds: Offer::LONGEST_WALL,
+    };
     /// Longest message, in bytes.
     pub const LONGEST_MESSAGE: usize = 4096;
     /// Longest life of a grant, in ms: five years.
@@ -131,9 +159,6 @@ impl GrantRequest {
     /// # Errors
     /// The first thing that cannot be.
     pub fn check(&self, offered: &[Offered], now: Timestamp) -> Result<Price, RequestError> {
-        let Some(first) = offered.first() else {
-            return Err(RequestError::Empty);
-        };
         if self.listings.len() > Self::MOST_LISTINGS {
             let found = self.listings.len();
             return Err(RequestError::TooMany {
@@ -150,9 +175,16 @@ impl GrantRequest {
             .listings
             .iter()
             .filter(|l| l.kind == ListingKind::Compute);
-        if let (Some(_), Some(second)) = (machines.next(), machines.next()) {
+        let (first_machines, second) = (machines.next(), machines.next());
+        if let Some(second) = second {
             return Err(RequestError::TwoMachines(second.id.clone()));
         }
+        if let Some(listing) = first_machines {
+            self.check_runs(&listing.id)?;
+        }
+        self.limits
+            .within(&Self::CEILING)
+            .map_err(RequestError::Absurd)?;
         if self.message.len() > Self::LONGEST_MESSAGE {
             return Err(RequestError::Message(Self::LONGEST_MESSAGE));
         }
@@ -176,10 +208,21 @@ impl GrantRequest {
                     over,
                 })?;
         }
-        offered
-            .iter()
-            .skip(1)
-            .try_fold(first.price, |sum, next| join(&sum, &next.price))
+        price_of(offered.iter().map(|offer| offer.price))?.ok_or(RequestError::Empty)
+    }
+}
+
+impl GrantRequest {
+    fn check_runs(&self, listing: &Name) -> Result<(), RequestError> {
+        let what = match self.limits {
+            Limits { cores: 0, .. } => Amount::Cores,
+            Limits {
+                memory_bytes: 0, ..
+            } => Amount::MemoryBytes,
+            _ => return Ok(()),
+        };
+        let listing = listing.clone();
+        Err(RequestError::Nothing { listing, what })
     }
 }
 
@@ -208,6 +251,19 @@ fn unbounded_total(capacity: &Limits) -> Limits {
         egress_bytes: u64::MAX,
         ..*capacity
     }
+}
+
+/// The price of a grant over things with these prices; none where there is none.
+///
+/// # Errors
+/// When they are in several currencies.
+pub fn price_of(prices: impl IntoIterator<Item = Price>) -> Result<Option<Price>, RequestError> {
+    let mut prices = prices.into_iter();
+    let Some(first) = prices.next() else {
+        return Ok(None);
+    };
+    let all = prices.try_fold(first, |sum, next| join(&sum, &next))?;
+    Ok(Some(all))
 }
 
 /// One price for several listings: the dearer of each amount, so that nothing is given away by asking for

@@ -98,6 +98,61 @@ fn free() -> Price {
 }
 
 #[test]
+fn machines_without_cores_or_memory_are_not_granted() {
+    let machines = [offered(ListingKind::Compute, free())];
+    let refused = |change: fn(&mut Limits)| {
+        let mut asked = request();
+        change(&mut asked.limits);
+        asked.check(&machines, NOW).unwrap_err().to_string()
+    };
+    let text = refused(|limits| limits.cores = 0);
+    assert_eq!(
+        text,
+        "a grant for `compute.default` needs at least one of cores: nothing runs without"
+    );
+    let text = refused(|limits| limits.memory_bytes = 0);
+    assert!(text.contains("bytes of memory"), "{text}");
+}
+
+#[test]
+fn what_nothing_offered_bounds_has_a_ceiling() {
+    let machines = [offered(ListingKind::Compute, free())];
+    let data = [Offered {
+        capacity: None,
+        ..offered(ListingKind::Dataset, free())
+    }];
+    let ceiling = GrantRequest::CEILING;
+    for (change, number) in [
+        (
+            (|limits| limits.core_seconds = u64::MAX) as fn(&mut Limits),
+            ceiling.core_seconds,
+        ),
+        (
+            |limits| limits.egress_bytes = u64::MAX,
+            ceiling.egress_bytes,
+        ),
+        (
+            |limits| limits.storage_bytes = u64::MAX,
+            ceiling.storage_bytes,
+        ),
+    ] {
+        let mut asked = request();
+        change(&mut asked.limits);
+        let refused = asked.check(&machines, NOW).unwrap_err();
+        assert!(
+            refused.to_string().contains(&number.to_string()),
+            "{refused}"
+        );
+        asked.listings[0].kind = ListingKind::Dataset;
+        assert_eq!(asked.check(&data, NOW).unwrap_err(), refused);
+    }
+    let mut most = request();
+    most.listings[0].kind = ListingKind::Dataset;
+    most.limits = ceiling;
+    assert!(most.check(&data, NOW).is_ok());
+}
+
+#[test]
 fn a_grant_is_in_force_only_after_both_signed() {
     let mut grant = pending();
     let listing = name("compute.default");
