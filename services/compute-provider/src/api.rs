@@ -83,7 +83,7 @@ impl Provider {
         let document = self.grant(&grant.id).await?.value;
         let used = self.used_of(&document).await?;
         let given = document.grant.provider == self.me().await?;
-        Ok(grant_message(&document.grant, given, &used))
+        Ok(grant_message(&document, given, &used))
     }
 
     pub(crate) async fn api_list_grants(
@@ -95,7 +95,7 @@ impl Provider {
         for document in self.list_grants(request.active_only).await? {
             let used = self.used_of(&document).await?;
             grants.push(grant_message(
-                &document.grant,
+                &document,
                 document.grant.provider == me,
                 &used,
             ));

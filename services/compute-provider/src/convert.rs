@@ -7,7 +7,8 @@ use oc_proto::federation::v1 as fed;
 use oc_proto::types::v1 as types;
 use oc_trust::{Currency, Digest, Limits, ListingKind, Price, Tool, Visibility};
 
-use crate::domain::grant::{Cause, Grant, GrantState, Rule, ms};
+use crate::documents::GrantDocument;
+use crate::domain::grant::{Cause, GrantState, Rule, ms};
 use crate::domain::offer::{Offer, OfferKind, OfferState};
 use crate::domain::resources::Taken;
 use crate::error::Error;
@@ -186,7 +187,8 @@ pub(crate) fn cause_message(cause: &Cause) -> types::Cause {
     }
 }
 
-pub(crate) fn grant_message(grant: &Grant, given: bool, used: &Limits) -> pb::Grant {
+pub(crate) fn grant_message(document: &GrantDocument, given: bool, used: &Limits) -> pb::Grant {
+    let grant = &document.grant;
     let agreed = grant.agreed.as_ref();
     pb::Grant {
         grant_id: grant.id.to_string(),
@@ -203,7 +205,10 @@ pub(crate) fn grant_message(grant: &Grant, given: bool, used: &Limits) -> pb::Gr
             agreed.map_or(&grant.request.limits, |a| &a.limits),
         )),
         used: Some(limits_message(used)),
-        price: agreed.map(|agreed| price_message(&agreed.price)),
+        price: agreed
+            .map(|agreed| &agreed.price)
+            .or(document.listed.as_ref())
+            .map(price_message),
         not_before_ms: grant.request.not_before_ms,
         not_after_ms: grant.request.not_after_ms,
         state: grant_state(grant.state).into(),

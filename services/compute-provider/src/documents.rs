@@ -134,6 +134,9 @@ pub(crate) struct GrantDocument {
     pub(crate) grant: Grant,
     /// What was used of it, as its provider last said; only where we are the consumer.
     pub(crate) used: Option<oc_trust::Limits>,
+    /// What its listings cost when it was asked for: what people see until a price is agreed on.
+    #[serde(default)]
+    pub(crate) listed: Option<Price>,
     /// Its consumer objects to a record of the books; until that is settled nothing more begins under it.
     #[serde(default)]
     pub(crate) disputed: bool,

@@ -15,7 +15,7 @@ use oc_kernel::{Classify, GrantId, Kind, Name, OrgId};
 use oc_trust::{Grant as SignedGrant, Limits, Price, Tool};
 use serde::{Deserialize, Serialize};
 
-pub use request::{Asked, GrantRequest, Offered, RequestError};
+pub use request::{Asked, GrantRequest, Offered, RequestError, price_of};
 pub use rule::{Decision, Rule, RuleError, decide};
 
 /// Where a grant stands.

@@ -72,6 +72,7 @@ impl Provider {
         let document = GrantDocument {
             grant,
             used: None,
+            listed: Some(price),
             disputed: false,
             purge: false,
         };

@@ -3,13 +3,15 @@
 use oc_kernel::{GrantId, Name, OrgId};
 use oc_proto::federation::v1 as fed;
 use oc_store::{Expect, Versioned};
-use oc_trust::{Limits, Sealed};
+use oc_trust::{Limits, Price, Sealed};
 
 use super::given::or;
 use super::{Side, awaits_news, event, key};
 use crate::convert::{self, limits_message, parse};
 use crate::documents::GrantDocument;
-use crate::domain::grant::{Agreed, Asked, Cause, Grant, GrantError, GrantRequest, GrantState};
+use crate::domain::grant::{
+    Agreed, Asked, Cause, Grant, GrantError, GrantRequest, GrantState, price_of,
+};
 use crate::error::Error;
 use crate::provider::Provider;
 
@@ -81,9 +83,11 @@ impl Provider {
             swept: false,
         };
         tracing::info!(grant = %id, provider = %grant.provider, "asked for a grant");
+        let listed = self.listed_price(&grant.provider, &wanted.listings).await;
         let document = GrantDocument {
             grant,
             used: None,
+            listed,
             disputed: false,
             purge: false,
         };
@@ -100,6 +104,16 @@ impl Provider {
             None,
         )
         .await
+    }
+
+    /// What a partner's listings cost together, as our catalogue has them; none unless it has all of them.
+    async fn listed_price(&self, provider: &OrgId, listings: &[Name]) -> Option<Price> {
+        let mut prices = Vec::new();
+        for id in listings {
+            let listing = self.ports.listing(provider, id).await.ok()??;
+            prices.push(convert::price(listing.price.as_ref()).ok()?);
+        }
+        price_of(prices).ok()?
     }
 
     /// Asks the provider where a grant stands, and acts on the answer.

@@ -149,6 +149,22 @@ async fn the_seventeenth_request_that_waits_is_refused_and_says_how_many_wait() 
 }
 
 #[tokio::test]
+async fn a_request_that_waits_shows_the_listed_price_on_both_sides() {
+    let (_, north, south) = pair().await;
+    let listed = async || !south.catalogue.ids().is_empty();
+    eventually(listed).await;
+    let listing = south.catalogue.0.lock().unwrap()["compute.default"].clone();
+    north.catalogue.list(listing);
+    let asked = north.ask(&south, MACHINES, "op-1").await;
+    let id = asked["grant"]["grant_id"].as_str().unwrap();
+    for side in [&north, &south] {
+        let grant = side.grant(id).await;
+        assert_eq!(grant["state"], "pending");
+        assert_eq!(grant["price"]["core_hour_micros"], 360_000, "{grant}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_nobody_decides_about_lapses_on_both_sides() {
     let (world, north, south) = pair().await;
     let mut wish = north.wish(&south, &["compute.default"], "op-1");
