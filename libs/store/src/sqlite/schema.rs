@@ -9,7 +9,8 @@ use crate::StoreError;
 
 /// Raised when the tables change so that an older version cannot read them.
 const FORMAT: i64 = 1;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for a lock another connection holds.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept for each connection.
 const STATEMENTS: usize = 64;
 

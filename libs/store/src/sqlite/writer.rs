@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use oc_kernel::Clock;
 use rusqlite::Connection;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::schema::BUSY_TIMEOUT;
 use super::session::Session;
 use super::{DEADLINE, driver, sql};
 use crate::{Collection, StoreError};
@@ -16,6 +19,11 @@ use crate::{Collection, StoreError};
 const QUEUE: usize = 1024;
 /// Most writes in one transaction.
 const BATCH: usize = 256;
+/// Without a write for so long, the write-ahead log is moved into the file and emptied. Deleted and replaced
+/// documents stay in the log until then, so this is also how long they outlive their deletion.
+const QUIET: Duration = Duration::from_secs(1);
+/// Longest time until the same is tried where writes never pause.
+const LOG_AGE: Duration = Duration::from_secs(30);
 
 /// What a write answers: the outer error is SQLite's and rolls the whole batch back, the inner one is a
 /// refusal before anything was written.
@@ -36,9 +44,14 @@ impl Writer {
         changed: watch::Sender<u64>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
+        // Waits with a limit need a timer; it belongs to this thread, so that no other runtime can starve it.
+        let timer = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || work(connection, clock, jobs, &changed))
+            .spawn(move || work(&timer, connection, clock, jobs, &changed))
             .map_err(|error| StoreError::Unavailable(error.into()))?;
         Ok(Self {
             queue: Some(queue),
@@ -128,6 +141,7 @@ where
 }
 
 fn work(
+    timer: &Runtime,
     connection: Connection,
     clock: Arc<dyn Clock>,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
@@ -135,9 +149,19 @@ fn work(
 ) {
     let mut session = Session::new(&connection, clock);
     let mut batch = Vec::with_capacity(BATCH);
-    while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+    let mut log = Log::default();
+    loop {
+        match timer.block_on(next(&mut jobs, &mut batch, log.due())) {
+            Next::Jobs => {}
+            Next::Quiet => {
+                log.empty(&connection);
+                continue;
+            }
+            Next::Closed => return,
+        }
         let done = run_batch(&mut session, &mut batch);
         let committed = done.is_ok();
+        log.grows();
         let failure = done.err().map(Arc::new);
         for job in batch.drain(..) {
             job.answer(
@@ -150,6 +174,78 @@ fn work(
             changed.send_modify(|version| *version += 1);
         }
     }
+}
+
+enum Next {
+    Jobs,
+    Quiet,
+    Closed,
+}
+
+/// Waits for jobs, or until `due`.
+async fn next(
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+    batch: &mut Vec<Box<dyn Job>>,
+    due: Option<Instant>,
+) -> Next {
+    let receive = jobs.recv_many(batch, BATCH);
+    let received = match due {
+        // A limit that has passed lets waiting jobs go last: the log is emptied first.
+        Some(due) if due <= Instant::now() => return Next::Quiet,
+        Some(due) => tokio::time::timeout_at(due.into(), receive).await,
+        None => Ok(receive.await),
+    };
+    match received {
+        Err(_) => Next::Quiet,
+        Ok(0) => Next::Closed,
+        Ok(_) => Next::Jobs,
+    }
+}
+
+/// When the write-ahead log is to be emptied.
+#[derive(Default)]
+struct Log {
+    oldest: Option<Instant>,
+    newest: Option<Instant>,
+}
+
+impl Log {
+    fn grows(&mut self) {
+        let now = Instant::now();
+        self.oldest.get_or_insert(now);
+        self.newest = Some(now);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let (oldest, newest) = (self.oldest?, self.newest?);
+        Some((oldest + LOG_AGE).min(newest + QUIET))
+    }
+
+    /// Moves the log into the file. A reader may be in the way: the next try comes later, since no write is to
+    /// wait for it.
+    fn empty(&mut self, connection: &Connection) {
+        match checkpoint(connection) {
+            Ok(true) => *self = Self::default(),
+            Ok(false) => {
+                let now = Some(Instant::now());
+                (self.oldest, self.newest) = (now, now);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log could not be emptied");
+                *self = Self::default();
+            }
+        }
+    }
+}
+
+/// Whether the whole log is in the file, and empty.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(busy? == 0)
 }
 
 fn run_batch(session: &mut Session<'_>, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
