@@ -3,12 +3,14 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use oc_client::Export;
 use oc_kernel::Money;
+use oc_proto::accounting::v1::{CorrectUsageRequest, SettleBooksResponse};
+use oc_proto::types::v1::Cause;
 
-use super::output::fields;
-use super::{Context, Outcome, find, size, when};
+use super::output::{fields, safe};
+use super::{CommandError, Context, Outcome, find, size, when};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum By {
@@ -78,6 +80,79 @@ pub(crate) enum UsageCommand {
         /// Grant
         grant: String,
     },
+    /// As the provider: put another record in place of a wrong one; what is not named stays
+    Correct(Correction),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Correction {
+    /// Record, as `usage records` and the dispute name it
+    record: String,
+    #[command(flatten)]
+    figures: Figures,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct Figures {
+    /// Wall time in milliseconds
+    #[arg(long, value_name = "MS")]
+    wall_ms: Option<u64>,
+    /// Processor time in milliseconds
+    #[arg(long, value_name = "MS")]
+    cpu_ms: Option<u64>,
+    /// Highest memory in bytes
+    #[arg(long, value_name = "BYTES")]
+    memory: Option<u64>,
+    /// Bytes in
+    #[arg(long, value_name = "BYTES")]
+    bytes_in: Option<u64>,
+    /// Bytes out
+    #[arg(long, value_name = "BYTES")]
+    bytes_out: Option<u64>,
+    /// Bytes stored times seconds
+    #[arg(long, value_name = "BYTE-SECONDS")]
+    stored: Option<u64>,
+}
+
+impl Figures {
+    fn changes(&self) -> String {
+        let named = [
+            ("wall time", self.wall_ms, " ms"),
+            ("processor time", self.cpu_ms, " ms"),
+            ("memory", self.memory, " bytes"),
+            ("in", self.bytes_in, " bytes"),
+            ("out", self.bytes_out, " bytes"),
+            ("stored", self.stored, " byte-seconds"),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(name, value, unit)| Some(format!("{name} {}{unit}", value?)));
+        named.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// An objection and what to do about it, on one line.
+fn disputed(dispute: &Cause) -> String {
+    let text = safe(&dispute.text);
+    match dispute.advice.as_str() {
+        "" => text,
+        advice => format!("{text} ({})", safe(advice)),
+    }
+}
+
+/// A settlement that leaves something open has failed: a script must see that.
+fn settled(answer: &SettleBooksResponse) -> Outcome {
+    match (answer.countersigned, answer.disputes.len()) {
+        (true, _) => Ok(()),
+        (false, 0) => Err(CommandError::input(
+            "a record is still on its way: settle again in a moment",
+        )),
+        (false, 1) => Err(CommandError::input("the books are disputed")),
+        (false, many) => Err(CommandError::input(format!(
+            "the books are disputed, for {many} causes"
+        ))),
+    }
 }
 
 pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
@@ -131,12 +206,13 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                 &records,
                 "no records",
                 [
-                    "ENDED", "GRANT", "WORKFLOW", "OUTCOME", "WALL", "CPU", "MEMORY", "IN", "OUT",
-                    "COST",
+                    "ENDED", "RECORD", "GRANT", "WORKFLOW", "OUTCOME", "WALL", "CPU", "MEMORY",
+                    "IN", "OUT", "COST",
                 ],
                 |record| {
                     [
                         when::show(record.ended_ms),
+                        record.record_id.clone(),
                         record.grant_id.clone(),
                         record.workflow.clone(),
                         record.outcome.clone(),
@@ -172,7 +248,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
         UsageCommand::Books { grant } => {
             let books = accounting.books(&grant).await?;
             context.output.show(&books, |books| {
-                let disputes: Vec<_> = books.disputes.iter().map(|d| d.text.clone()).collect();
+                let disputes: Vec<_> = books.disputes.iter().map(disputed).collect();
                 fields(&[
                     ("grant", books.grant_id.clone()),
                     ("records", books.size.to_string()),
@@ -197,9 +273,82 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                     anstream::println!("{} records, signed by both", answer.size);
                 }
                 for dispute in &answer.disputes {
-                    anstream::println!("disputed: {}", dispute.text);
+                    anstream::println!("disputed: {}", disputed(dispute));
                 }
+            })?;
+            settled(&answer)
+        }
+        UsageCommand::Correct(correction) => {
+            let record = &correction.record;
+            context.confirm(&format!(
+                "Put another record in place of {record}, with {}? The old one stays in the books.",
+                correction.figures.changes()
+            ))?;
+            let request = CorrectUsageRequest {
+                record_id: record.clone(),
+                wall_ms: correction.figures.wall_ms,
+                cpu_ms: correction.figures.cpu_ms,
+                peak_memory_bytes: correction.figures.memory,
+                bytes_in: correction.figures.bytes_in,
+                bytes_out: correction.figures.bytes_out,
+                storage_byte_seconds: correction.figures.stored,
+            };
+            let answer = accounting.correct(&request).await?;
+            context.output.show(&answer, |answer| {
+                let record = answer.record.clone().unwrap_or_default();
+                anstream::println!(
+                    "{} stands in place of {}: {} {}. The consumer countersigns it when it settles next.",
+                    safe(&record.record_id),
+                    safe(&record.corrects),
+                    Money(record.charge_micros),
+                    safe(&record.currency)
+                );
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::Arguments;
+    use super::*;
+
+    #[test]
+    fn a_settlement_that_leaves_a_dispute_has_failed() {
+        let agreed = SettleBooksResponse {
+            countersigned: true,
+            ..SettleBooksResponse::default()
+        };
+        assert!(settled(&agreed).is_ok());
+        let dispute = Cause {
+            text: "record 0: too long".to_owned(),
+            advice: "ask".to_owned(),
+            ..Cause::default()
+        };
+        assert_eq!(disputed(&dispute), "record 0: too long (ask)");
+        let disputed = SettleBooksResponse {
+            disputes: vec![dispute],
+            ..SettleBooksResponse::default()
+        };
+        assert!(settled(&disputed).is_err());
+    }
+
+    #[test]
+    fn a_correction_names_at_least_one_figure() {
+        let line = ["opencloud", "usage", "correct", "att-1"];
+        assert!(Arguments::try_parse_from(line).is_err());
+        let named = line
+            .into_iter()
+            .chain(["--wall-ms", "900", "--bytes-out", "7"]);
+        let parsed = Arguments::try_parse_from(named).unwrap();
+        let super::super::Command::Usage(UsageCommand::Correct(correction)) = parsed.command else {
+            panic!("another command");
+        };
+        assert_eq!(
+            correction.figures.changes(),
+            "wall time 900 ms, out 7 bytes"
+        );
     }
 }
