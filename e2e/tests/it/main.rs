@@ -1,6 +1,7 @@
 //! The whole, as its users see it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod commands;
 mod demo;
 mod joining;
 mod mains;

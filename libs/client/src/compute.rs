@@ -146,7 +146,7 @@ impl Compute<'_> {
         file: tokio::fs::File,
     ) -> Result<ObjectRef, ClientError> {
         let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file));
-        self.0.put_bytes(&object_path(offer, key), body).await
+        self.0.put_bytes(&object_path(offer, key), None, body).await
     }
 
     /// Fetches an object.

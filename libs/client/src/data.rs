@@ -50,23 +50,22 @@ impl Data<'_> {
         Ok(())
     }
 
-    /// Uploads a file that items of the dataset name as `key`.
+    /// What is stored as `key`.
+    pub async fn file(&self, dataset: &str, key: &str) -> Result<ObjectRef, ClientError> {
+        self.0.get(&file_path(dataset, key), &[]).await
+    }
+
+    /// Uploads a file that items of the dataset name as `key`; `sha256` is its digest, 64 hexadecimal digits.
     pub async fn upload(
         &self,
         dataset: &str,
         key: &str,
+        sha256: &str,
         file: tokio::fs::File,
     ) -> Result<ObjectRef, ClientError> {
-        let path = format!(
-            "{PREFIX}/datasets/{}/files/{}",
-            segment(dataset),
-            segments(key)
-        );
+        let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file));
         self.0
-            .put_bytes(
-                &path,
-                reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file)),
-            )
+            .put_bytes(&file_path(dataset, key), Some(sha256), body)
             .await
     }
 
@@ -92,4 +91,9 @@ impl Data<'_> {
             self.0.get(&format!("{PREFIX}/reservations"), &[]).await?;
         Ok(answer.reservations)
     }
+}
+
+fn file_path(dataset: &str, key: &str) -> String {
+    let (dataset, key) = (segment(dataset), segments(key));
+    format!("{PREFIX}/datasets/{dataset}/files/{key}")
 }

@@ -158,15 +158,18 @@ impl Client {
         self.read(self.request(Method::DELETE, path)).await
     }
 
-    /// PUT of raw bytes, however long they take.
+    /// PUT of raw bytes, with their SHA-256 where it is known, however long they take.
     pub(crate) async fn put_bytes<T: DeserializeOwned>(
         &self,
         path: &str,
+        sha256: Option<&str>,
         body: reqwest::Body,
     ) -> Result<T, ClientError> {
-        let response = self
-            .send(self.request(Method::PUT, path).body(body))
-            .await?;
+        let mut request = self.request(Method::PUT, path).body(body);
+        if let Some(sha256) = sha256 {
+            request = request.header("oc-sha256", sha256);
+        }
+        let response = self.send(request).await?;
         let url = response.url().to_string();
         response.json().await.map_err(|e| ClientError::Unreadable {
             url,
@@ -188,9 +191,13 @@ impl Client {
     }
 }
 
-/// `text` as one segment of a path.
+/// `text` as one segment of a path. A segment of dots, however it is spelled, would be taken for a step up (WHATWG
+/// URL, "double-dot path segment") and so name another resource; it is encoded twice, which nothing is called.
 pub(crate) fn segment(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
+    match text {
+        "." | ".." => text.replace('.', "%252e"),
+        _ => utf8_percent_encode(text, SEGMENT).to_string(),
+    }
 }
 
 /// `key` as several segments of a path.
@@ -215,5 +222,9 @@ mod tests {
     fn a_slash_in_a_name_does_not_make_two_segments() {
         assert_eq!(segment("a/../b c"), "a%2F..%2Fb%20c");
         assert_eq!(segments("runs/a b"), "runs/a%20b");
+        let client = Client::new("http://127.0.0.1:8700", None).unwrap();
+        let climbing = format!("/api/data/v1/datasets/{}", segments("../../x"));
+        let request = client.request(Method::GET, &climbing).build().unwrap();
+        assert_eq!(request.url().path(), climbing);
     }
 }

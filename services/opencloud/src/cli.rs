@@ -8,6 +8,7 @@ mod catalog;
 mod context;
 pub(crate) mod cwl;
 pub(crate) mod dataset;
+pub(crate) mod dataset_import;
 mod doctor;
 mod favorite;
 mod find;

@@ -153,6 +153,11 @@ fn access() -> Vec<Access> {
             Role::Operator,
         ),
         Access::rest(
+            Method::GET,
+            format!("{datasets}/{{name}}/files/{{*key}}"),
+            Role::User,
+        ),
+        Access::rest(
             Method::PUT,
             format!("{datasets}/{{name}}/files/{{*key}}"),
             Role::Operator,

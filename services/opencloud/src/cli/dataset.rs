@@ -1,13 +1,12 @@
 //! `opencloud dataset`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use oc_client::Client;
-use oc_proto::data::v1::{CountItemsRequest, CreateDatasetRequest, ImportItemRequest};
+use oc_proto::data::v1::{CountItemsRequest, CreateDatasetRequest};
 use oc_proto::types::v1::{BoundingBox, DatasetQuery, TimeRange};
-use serde_json::Value;
 
+use super::dataset_import::import;
 use super::{CommandError, Context, Outcome, find, offer, service, size, when};
 
 #[derive(Debug, Subcommand)]
@@ -25,11 +24,11 @@ pub(crate) enum DatasetCommand {
         #[arg(long = "for", value_name = "ORGANISATION")]
         visible_to: Vec<String>,
     },
-    /// Add STAC items with the files that their assets name
+    /// Add STAC items with the files that their assets name; said again, it goes on where it broke off
     Import {
         /// Dataset
         dataset: String,
-        /// STAC items; the hrefs of their assets are relative to them
+        /// STAC items; the hrefs of their assets name files beside or below them
         #[arg(required = true)]
         items: Vec<PathBuf>,
     },
@@ -121,8 +120,12 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
         }
         DatasetCommand::Import { dataset, items } => {
             for item in &items {
-                let id = import(&context.client, &dataset, item).await?;
-                context.output.say(&format!("imported {id}"));
+                let done = import(&context.client, &dataset, item).await?;
+                let there = match done.kept {
+                    0 => String::new(),
+                    kept => format!(", {kept} of its files were there already"),
+                };
+                context.output.say(&format!("imported {}{there}", done.id));
             }
             Ok(())
         }
@@ -185,48 +188,4 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
             Ok(())
         }
     }
-}
-
-/// Uploads the files that an item's assets name, then adds the item.
-pub(crate) async fn import(
-    client: &Client,
-    dataset: &str,
-    path: &Path,
-) -> Result<String, CommandError> {
-    let text = service::read(path)?;
-    let wrong = |what: &str| CommandError::input(format!("{} {what}", path.display()));
-    let mut item: Value =
-        serde_json::from_str(&text).map_err(|error| wrong(&format!("is no STAC item: {error}")))?;
-    let id = item["id"]
-        .as_str()
-        .ok_or_else(|| wrong("has no id"))?
-        .to_owned();
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let assets = item["assets"]
-        .as_object_mut()
-        .ok_or_else(|| wrong("has no assets"))?;
-    for asset in assets.values_mut() {
-        let href = asset["href"]
-            .as_str()
-            .ok_or_else(|| wrong("has an asset without href"))?;
-        if href.contains("://") {
-            continue;
-        }
-        let source = folder.join(href);
-        let name = source
-            .file_name()
-            .and_then(|name| name.to_str())
-            .ok_or_else(|| wrong("names no file"))?;
-        let key = format!("{id}/{name}");
-        let file = tokio::fs::File::open(&source).await.map_err(|error| {
-            CommandError::input(format!("{} cannot be read: {error}", source.display()))
-        })?;
-        client.data().upload(dataset, &key, file).await?;
-        asset["href"] = Value::String(key);
-    }
-    let request = ImportItemRequest {
-        dataset: dataset.to_owned(),
-        item_json: item.to_string(),
-    };
-    Ok(client.data().import_item(&request).await?)
 }

@@ -29,7 +29,7 @@ use super::progress::Progress;
 use super::report::{Network, Output, Report, organisation, run_report};
 use super::wait::until;
 use super::wishes::{euros, grant_limits, summer};
-use crate::cli::dataset;
+use crate::cli::dataset_import;
 
 const SOON: Duration = Duration::from_secs(20);
 const RUN_LIMIT: Duration = Duration::from_secs(90);
@@ -218,8 +218,8 @@ impl Story<'_> {
             .collect();
         items.sort();
         for item in &items {
-            let id = dataset::import(&cast.south, DATASET, item).await?;
-            self.progress.note(&id);
+            let done = dataset_import::import(&cast.south, DATASET, item).await?;
+            self.progress.note(&done.id);
         }
         let service = ProcessingService {
             name: SERVICE.to_owned(),

@@ -204,6 +204,10 @@ impl Classify for DataError {
             Self::NothingFound { .. } => {
                 Some("widen the dates or the area, or take the nearest image".to_owned())
             }
+            Self::Objects(ObjectError::AlreadyExists(_)) => Some(
+                "a file is written once: give the image another id, or remove the dataset and import it anew"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

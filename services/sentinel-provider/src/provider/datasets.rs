@@ -99,10 +99,7 @@ impl Provider {
         body: Body,
         expected: Expected,
     ) -> Result<ObjectInfo, DataError> {
-        let name = self.index().dataset(dataset)?.name.clone();
-        let key: ObjectKey = format!("{name}/{file}")
-            .parse()
-            .map_err(|reason| DataError::name("the name of a file", file, reason))?;
+        let key = self.file_key(dataset, file)?;
         match self.0.objects.put(&key, body, expected).await {
             Err(ObjectError::AlreadyExists(key)) => {
                 let found = self.0.objects.stat(&key).await?;
@@ -113,6 +110,22 @@ impl Provider {
             }
             other => Ok(other?),
         }
+    }
+
+    /// What is known about a file that was stored for a dataset.
+    ///
+    /// # Errors
+    /// When there is no such dataset or file.
+    pub(crate) async fn file(&self, dataset: &str, file: &str) -> Result<ObjectInfo, DataError> {
+        let key = self.file_key(dataset, file)?;
+        Ok(self.0.objects.stat(&key).await?)
+    }
+
+    fn file_key(&self, dataset: &str, file: &str) -> Result<ObjectKey, DataError> {
+        let name = self.index().dataset(dataset)?.name.clone();
+        format!("{name}/{file}")
+            .parse()
+            .map_err(|reason| DataError::name("the name of a file", file, reason))
     }
 
     /// Adds an image whose files were stored before, or replaces the one of its id.

@@ -23,7 +23,7 @@ pub(super) fn api() -> OpenApiRouter<Face> {
     OpenApiRouter::new()
         .routes(routes!(list_datasets, create_dataset))
         .routes(routes!(delete_dataset))
-        .routes(routes!(put_file))
+        .routes(routes!(get_file, put_file))
         .routes(routes!(import_item))
         .routes(routes!(count_items))
         .routes(routes!(list_reservations))
@@ -77,6 +77,33 @@ async fn delete_dataset(
 ) -> Result<Json<pb::DeleteDatasetResponse>, Problem> {
     face.provider.delete_dataset(&name).await?;
     Ok(Json(pb::DeleteDatasetResponse {}))
+}
+
+/// What is stored under a file's name: its length and digest
+///
+/// Whoever fills a dataset asks this first, so that what is there is not sent again.
+#[utoipa::path(
+    get,
+    path = "/api/data/v1/datasets/{name}/files/{*key}",
+    params(
+        ("name" = String, Path, description = "The dataset"),
+        ("key" = String, Path, description = "The name of the file; it may hold slashes"),
+    ),
+    responses((status = 200, body = ObjectRef), (status = 404, body = Problem))
+)]
+async fn get_file(
+    State(face): State<Face>,
+    Path((name, key)): Path<(String, String)>,
+) -> Result<Json<ObjectRef>, Problem> {
+    let stored = face.provider.file(&name, &key).await?;
+    let file = AssetFile {
+        key: stored.key,
+        sha256: stored.sha256,
+        length: stored.length,
+        media_type: String::new(),
+    };
+    let owner = face.provider.owner().await?;
+    Ok(Json(convert::object(&owner, &file)))
 }
 
 /// Stores a file that an item will name

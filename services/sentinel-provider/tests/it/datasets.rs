@@ -131,6 +131,10 @@ async fn a_file_is_written_once_and_the_same_again_is_no_error() {
         );
         assert_eq!(put.await.0, expected, "{digest}");
     }
+    let (_, stored) = world.get(&format!("{DATASETS}/demo/files/a/B04.tif")).await;
+    assert_eq!(stored["sha256"], Sha256Digest::of("first").to_string());
+    let (status, _) = world.get(&format!("{DATASETS}/demo/files/a/B08.tif")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
     let announced = Sha256Digest::of("announced").to_string();
     let headers = [("oc-sha256", announced.as_str())];
     let path = format!("{DATASETS}/demo/files/new.tif");

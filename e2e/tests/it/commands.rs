@@ -1,0 +1,135 @@
+//! The command line as people use it: what it takes, what it says when it cannot.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use oc_testkit::{Node, program};
+use serde_json::{Value, json};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn complained(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_name_that_could_pass_for_another_starts_no_node() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["Sou\u{202e}ht", "", &"a".repeat(101), "So\u{1b}[31muth"] {
+        let output = Command::new(program())
+            .arg("--data")
+            .arg(folder.path().join("data"))
+            .args(["up", "--name", name])
+            .output()
+            .unwrap();
+        let text = complained(&output);
+        assert_eq!(output.status.code(), Some(78), "{name:?}: {text}");
+        assert!(text.contains("a name"), "{text}");
+        assert!(!text.contains('\u{202e}'), "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn importing_again_goes_on_where_it_broke_off() {
+    let node = Node::start("South").await;
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sentinel");
+    let collection = samples.join("collection.json");
+    let made = node.run(&["dataset", "create", collection.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", complained(&made));
+
+    let folder = tempfile::tempdir().unwrap();
+    let source = samples.join("lyon-20250614-a");
+    for entry in std::fs::read_dir(&source).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let item = folder.path().join("lyon-20250614-a.json");
+    let band = folder.path().join("B08.tif");
+    let import = || {
+        node.run(&[
+            "dataset",
+            "import",
+            "sentinel-2-demo",
+            item.to_str().unwrap(),
+        ])
+    };
+
+    let away = folder.path().join("away");
+    std::fs::rename(&band, &away).unwrap();
+    let half = import();
+    assert!(!half.status.success());
+    assert!(
+        complained(&half).contains("B08.tif"),
+        "{}",
+        complained(&half)
+    );
+    std::fs::rename(&away, &band).unwrap();
+    for _ in 0..2 {
+        let whole = import();
+        assert!(whole.status.success(), "{}", complained(&whole));
+    }
+    assert!(said(&import()).contains("were there already"));
+
+    std::fs::write(&band, "other bytes").unwrap();
+    let other = complained(&import());
+    assert!(
+        other.contains("other bytes") && other.contains("another id"),
+        "{other}"
+    );
+}
+
+#[tokio::test]
+async fn an_item_cannot_have_a_file_from_elsewhere_sent() {
+    let node = Node::start("South").await;
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sentinel");
+    let collection = samples.join("collection.json");
+    let made = node.run(&["dataset", "create", collection.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", complained(&made));
+    let text = std::fs::read(samples.join("lyon-20250614-a/lyon-20250614-a.json")).unwrap();
+    let original: Value = serde_json::from_slice(&text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let key = node.data().join("keys/node.json").display().to_string();
+    let one = |href: &str| json!({"B04": {"href": href}});
+    let with = |field: &str, value: Value| {
+        let mut item = original.clone();
+        item[field] = value;
+        item
+    };
+    for item in [
+        with("assets", one(&key)),
+        with("assets", one("../../etc/passwd")),
+        with("assets", one("file:///etc/passwd")),
+        with("assets", one("http://127.0.0.1:8701/metrics")),
+        with("assets", one("http://169.254.169.254/latest/meta-data")),
+        with("id", json!("../../x")),
+    ] {
+        let file = folder.path().join("item.json");
+        std::fs::write(&file, item.to_string()).unwrap();
+        let output = node.run(&[
+            "dataset",
+            "import",
+            "sentinel-2-demo",
+            file.to_str().unwrap(),
+        ]);
+        assert!(!output.status.success(), "{item}");
+        // The node refuses such an item too, from whatever client it comes.
+        let request = json!({"dataset": "sentinel-2-demo", "item_json": item.to_string()});
+        let token = std::fs::read_to_string(node.data().join("admin.token")).unwrap();
+        let answer = reqwest::Client::new()
+            .post(format!(
+                "{}/api/data/v1/datasets/sentinel-2-demo/items",
+                node.address()
+            ))
+            .bearer_auth(token.trim())
+            .json(&request)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 422, "{}", answer.text().await.unwrap());
+    }
+    let listed = node.run(&["--output", "json", "dataset", "list"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed[0]["items"], 0);
+}

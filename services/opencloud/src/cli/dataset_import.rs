@@ -1,0 +1,203 @@
+//! Importing STAC items: sends the files that their assets name, then the items.
+//!
+//! An item may come from anybody. Only files in its own folder are sent, or a partner's item could name a key of
+//! ours and have it offered with the images.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use oc_client::{Client, ClientError};
+use oc_kernel::{Classify as _, Kind, Name, ObjectKey};
+use oc_proto::data::v1::ImportItemRequest;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{CommandError, service};
+
+/// An item that was added.
+pub(crate) struct Imported {
+    pub(crate) id: String,
+    /// How many of its files were stored before, with the same bytes.
+    pub(crate) kept: usize,
+}
+
+/// Sends the files that an item's assets name, except those that are there, then adds the item.
+pub(crate) async fn import(
+    client: &Client,
+    dataset: &str,
+    path: &Path,
+) -> Result<Imported, CommandError> {
+    let text = service::read(path)?;
+    let wrong = |what: String| CommandError::input(format!("{} {what}", path.display()));
+    let mut item: Value =
+        serde_json::from_str(&text).map_err(|error| wrong(format!("is no STAC item: {error}")))?;
+    let id = item["id"]
+        .as_str()
+        .ok_or_else(|| wrong("has no id".to_owned()))?;
+    let id: Name = id
+        .parse()
+        .map_err(|error| wrong(format!("has an id that cannot be used: {error}")))?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let assets = item["assets"]
+        .as_object_mut()
+        .ok_or_else(|| wrong("has no assets".to_owned()))?;
+    let mut kept = 0;
+    for (name, asset) in assets {
+        let href = asset["href"]
+            .as_str()
+            .ok_or_else(|| wrong(format!("has an asset `{name}` without href")))?;
+        let source = beside(folder, href).map_err(|why| wrong(format!("names {why}")))?;
+        let key = key_of(&id, &source).map_err(wrong)?;
+        kept += usize::from(!send(client, dataset, &key, &source).await?);
+        asset["href"] = Value::String(key.to_string());
+    }
+    let request = ImportItemRequest {
+        dataset: dataset.to_owned(),
+        item_json: item.to_string(),
+    };
+    let id = client.data().import_item(&request).await?;
+    Ok(Imported { id, kept })
+}
+
+/// The file that an `href` names in the item's folder or below it.
+fn beside(folder: &Path, href: &str) -> Result<PathBuf, String> {
+    let advice = "put the file into the item's folder and name it there";
+    let scheme = href.split_once(':').is_some_and(|(scheme, _)| {
+        !scheme.is_empty()
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    if scheme || href.starts_with("//") {
+        return Err(format!(
+            "`{href}`, which is an address and no file: {advice}"
+        ));
+    }
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let named = folder.join(href);
+    let unreadable = |error: io::Error| format!("`{href}`, which cannot be read: {error}");
+    let folder = folder.canonicalize().map_err(unreadable)?;
+    let file = named.canonicalize().map_err(unreadable)?;
+    if !file.starts_with(&folder) {
+        return Err(format!("`{href}`, which lies outside its folder: {advice}"));
+    }
+    if !file.is_file() {
+        return Err(format!("`{href}`, which is no file: {advice}"));
+    }
+    Ok(file)
+}
+
+fn key_of(id: &Name, source: &Path) -> Result<ObjectKey, String> {
+    let name = source.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| format!("names {}, which is no text", source.display()))?;
+    format!("{id}/{name}")
+        .parse()
+        .map_err(|error| format!("names the file `{name}`, which cannot be stored so: {error}"))
+}
+
+/// Sends a file unless it is there; true when it was sent.
+async fn send(
+    client: &Client,
+    dataset: &str,
+    key: &ObjectKey,
+    source: &Path,
+) -> Result<bool, CommandError> {
+    let unreadable = |error: io::Error| {
+        CommandError::input(format!("{} cannot be read: {error}", source.display()))
+    };
+    let file = File::open(source).map_err(unreadable)?;
+    let path = source.to_owned();
+    let sha256 = tokio::task::spawn_blocking(move || digest(&path))
+        .await
+        .map_err(anyhow::Error::from)?
+        .map_err(unreadable)?;
+    match client.data().file(dataset, key.as_str()).await {
+        Ok(stored) if stored.sha256 == sha256 => return Ok(false),
+        Ok(_) => {
+            return Err(CommandError::input(format!(
+                "{} has other bytes than what `{dataset}` holds as `{key}`, and a file is written once: give the \
+                 item another id, or take the dataset back and import it anew",
+                source.display()
+            )));
+        }
+        Err(error) if is_missing(&error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let file = tokio::fs::File::from_std(file);
+    client
+        .data()
+        .upload(dataset, key.as_str(), &sha256, file)
+        .await?;
+    Ok(true)
+}
+
+fn is_missing(error: &ClientError) -> bool {
+    error.kind() == Kind::NotFound
+}
+
+/// SHA-256 of a file, 64 hexadecimal digits.
+fn digest(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut part = vec![0; 256 * 1024];
+    loop {
+        let read = file.read(&mut part)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&part[..read]);
+    }
+    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_in_the_folder_of_an_item_are_sent() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("item");
+        std::fs::create_dir_all(folder.join("bands")).unwrap();
+        std::fs::write(base.path().join("node.json"), "a key").unwrap();
+        std::fs::write(folder.join("bands/B04.tif"), "red").unwrap();
+        std::os::unix::fs::symlink("../node.json", folder.join("B08.tif")).unwrap();
+        for href in ["bands/B04.tif", "./bands/B04.tif", "bands/../bands/B04.tif"] {
+            let found = beside(&folder, href).unwrap();
+            assert!(found.ends_with("item/bands/B04.tif"), "{href}");
+        }
+        let absolute = base.path().join("node.json").display().to_string();
+        for href in ["../node.json", "B08.tif", "/etc/passwd", &absolute] {
+            let refused = beside(&folder, href).unwrap_err();
+            assert!(refused.contains("outside its folder"), "{refused}");
+        }
+        for href in [
+            "file:///etc/passwd",
+            "file:/etc/passwd",
+            "http://127.0.0.1:8701/metrics",
+            "http://169.254.169.254/latest/meta-data",
+            "//169.254.169.254/latest",
+            "s3://bucket/B04.tif",
+        ] {
+            let refused = beside(&folder, href).unwrap_err();
+            assert!(refused.contains("an address"), "{refused}");
+        }
+        for href in ["", "bands", "missing.tif"] {
+            assert!(beside(&folder, href).is_err(), "{href}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_that_of_the_whole_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "abc").unwrap();
+        // FIPS 180-2, appendix B.1.
+        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest(file.path()).unwrap(), known);
+    }
+}
