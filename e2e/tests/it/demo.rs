@@ -144,3 +144,44 @@ fn a_demonstration_that_is_told_to_stop_leaves_nothing_running() {
         "South still answers at {at}"
     );
 }
+
+#[test]
+fn a_demonstration_that_is_killed_takes_its_nodes_along() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(program())
+        .args(["demo", "--quiet"])
+        .env("TMPDIR", temporary.path())
+        .spawn()
+        .unwrap();
+    let base = temporary
+        .path()
+        .join(format!("opencloud-demo-{}", demo.id()));
+    let address = base.join("south").join("address");
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !address.is_file() {
+        assert!(std::time::Instant::now() < limit, "South does not start");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let at = std::fs::read_to_string(&address).unwrap();
+    let at = at.trim().trim_start_matches("http://").to_owned();
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    while std::net::TcpStream::connect(&at).is_ok() {
+        assert!(std::time::Instant::now() < limit, "South goes on at {at}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_demonstration_without_a_sandbox_says_what_is_missing() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let output = Command::new(program())
+        .args(["demo", "--quiet"])
+        .env("PATH", nowhere.path())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(errors.contains("`bwrap` is not on the PATH"), "{errors}");
+    assert!(errors.contains("apt-get install bubblewrap"), "{errors}");
+}

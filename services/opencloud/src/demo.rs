@@ -18,6 +18,8 @@ use progress::Progress;
 use report::Report;
 use story::Story;
 
+use crate::sandboxing;
+
 /// Longest time of the whole story; a step that hangs is named when it passes.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -60,6 +62,13 @@ pub(crate) async fn run(arguments: DemoArguments) -> ExitCode {
 }
 
 async fn play(arguments: &DemoArguments) -> anyhow::Result<()> {
+    if let Err(none) = sandboxing::look() {
+        anyhow::bail!(
+            "this machine has no sandbox, and South runs North's tools only in one: {}\nwhat to do: {}",
+            none.why,
+            none.advice
+        );
+    }
     let stage = Stage::set(arguments)?;
     let progress = Progress::new(arguments.quiet);
     let mut north = NodeProcess::new("North", &stage.base);
@@ -70,7 +79,7 @@ async fn play(arguments: &DemoArguments) -> anyhow::Result<()> {
         samples: &arguments.samples,
         pictures: &stage.pictures,
         progress: &progress,
-        withdraw: !arguments.keep,
+        keep: arguments.keep,
     };
     let stop = oc_service::shutdown::on_signal()?;
     let played = tokio::select! {

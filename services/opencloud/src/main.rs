@@ -6,6 +6,8 @@ mod cli;
 mod compose;
 mod demo;
 mod folder;
+mod parent;
+mod sandboxing;
 mod up;
 
 use std::process::ExitCode;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::data_folder;
 use crate::compose::{self, Ground};
 use crate::folder::NodeFolder;
+use crate::parent;
 
 /// The prefix of environment variables: `OC__LISTEN__API=0.0.0.0:8700`.
 const PREFIX: &str = "OC";
@@ -38,6 +39,9 @@ pub(crate) struct UpArguments {
     /// Print the settings with secrets hidden, and end
     #[arg(long)]
     print_config: bool,
+    /// End when this process, which must have started the node, has ended
+    #[arg(long, value_name = "PID", hide = true)]
+    end_with: Option<i32>,
 }
 
 /// Settings of a node.
@@ -82,6 +86,11 @@ pub(crate) async fn run(arguments: UpArguments, data: Option<PathBuf>) -> ExitCo
 }
 
 async fn serve(arguments: UpArguments, data: Option<PathBuf>) -> anyhow::Result<()> {
+    if let Some(parent) = arguments.end_with
+        && !parent::end_with(parent).context("follow the process that starts this node")?
+    {
+        bail!("process {parent}, which was to start this node, has ended");
+    }
     let flags = arguments.flags();
     let settings: NodeSettings = settings::load(PREFIX, arguments.config.as_deref(), &flags?)?;
     if arguments.print_config {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::context::data_folder;
 use super::output::{Output, safe};
 use super::{Context, Format, NodeOptions, size};
+use crate::sandboxing;
 
 /// Free room below which new work will soon fail, in bytes.
 const LITTLE_ROOM: u64 = 2 << 30;
@@ -87,14 +88,16 @@ pub(crate) async fn run(options: &NodeOptions) -> ExitCode {
 }
 
 fn sandbox() -> Check {
-    let report = Sandbox::detect();
-    match report.bubblewrap {
-        Some(version) => Check::good("sandbox", format!("bubblewrap {version}")),
-        None => Check::other(
+    match sandboxing::look() {
+        Ok(report) => {
+            let version = report.bubblewrap.unwrap_or_default();
+            Check::good("sandbox", format!("bubblewrap {version}"))
+        }
+        Err(none) => Check::other(
             "sandbox",
             Verdict::Bad,
-            format!("tools cannot be sandboxed: {}", report.why.join("; ")),
-            "install bubblewrap (apt-get install bubblewrap); partners' fragments are refused without it",
+            format!("tools cannot be sandboxed: {}", none.why),
+            none.advice,
         ),
     }
 }

@@ -58,11 +58,13 @@ impl NodeProcess {
         self.folder.with_extension("log")
     }
 
-    /// Starts the process; the node is not ready yet.
-    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+    /// Starts the process; the node is not ready yet. Unless it is to be `kept`, it ends with this process, even
+    /// where this one is killed.
+    pub(crate) fn start(&mut self, kept: bool) -> anyhow::Result<()> {
         let log = File::create(self.log_file()).context("make the node's log file")?;
         let program = std::env::current_exe().context("find this program")?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg("--data")
             .arg(&self.folder)
             .args(["up", "--name", self.name])
@@ -71,7 +73,11 @@ impl NodeProcess {
                 "listen.api=127.0.0.1:0",
                 "--set",
                 "listen.admin=127.0.0.1:0",
-            ])
+            ]);
+        if !kept {
+            command.args(["--end-with", &std::process::id().to_string()]);
+        }
+        let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share the log file")?)
             .stderr(log)

@@ -50,8 +50,8 @@ pub(crate) struct Story<'a> {
     pub(crate) samples: &'a Path,
     pub(crate) pictures: &'a Path,
     pub(crate) progress: &'a Progress,
-    /// Whether South withdraws at the end.
-    pub(crate) withdraw: bool,
+    /// Whether both nodes go on running: then South does not withdraw at the end.
+    pub(crate) keep: bool,
 }
 
 /// Both sides after they have met.
@@ -71,8 +71,8 @@ impl Story<'_> {
 
         self.progress
             .step(1, "North and South start, each with keys of its own");
-        self.north.start()?;
-        self.south.start()?;
+        self.north.start(self.keep)?;
+        self.south.start(self.keep)?;
         let north = self.north.ready().await?;
         let south = self.south.ready().await?;
         let north_id = north.discovery().identity().await?;
@@ -151,7 +151,7 @@ impl Story<'_> {
         report.usage.agree = agree;
         report.usage.records = records;
 
-        if self.withdraw {
+        if !self.keep {
             self.progress
                 .step(12, "South withdraws; the bill still stands");
             withdraw(&cast, &grant.grant_id).await?;
