@@ -133,3 +133,51 @@ async fn an_item_cannot_have_a_file_from_elsewhere_sent() {
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(listed[0]["items"], 0);
 }
+
+#[tokio::test]
+async fn a_refusal_says_what_to_do_and_is_a_problem_for_programs() {
+    let node = Node::start("North").await;
+    for (command, words) in [
+        (vec!["runs", "nonsense"], "`opencloud runs` shows"),
+        (vec!["logs", "run-ffffffff"], "`opencloud runs` shows"),
+        (
+            vec!["grant", "show", "x"],
+            "`opencloud grant list --all` shows",
+        ),
+        (vec!["run", "bogus.cwl"], "no such file"),
+    ] {
+        let output = node.run(&command);
+        assert_eq!(output.status.code(), Some(1));
+        let text = complained(&output);
+        assert!(text.contains(words), "{command:?}: {text}");
+    }
+    let output = node.run(&["--output", "json", "dataset", "remove", "x", "--yes"]);
+    let problem: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(problem["type"], "https://open-cloud.dev/problems/not-found");
+    assert_eq!(problem["status"], 404);
+    assert!(problem["advice"].as_str().unwrap().contains("dataset list"));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn the_settings_shown_name_the_paths_that_a_node_uses() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(program())
+        .arg("--data")
+        .arg(folder.path())
+        .args(["up", "--print-config"])
+        .output()
+        .unwrap();
+    let shown = said(&output);
+    for path in [
+        "keys",
+        "store/catalog.db",
+        "store/ledger.db",
+        "objects/sentinel-provider",
+        "work",
+    ] {
+        let path = folder.path().join(path).display().to_string();
+        assert!(shown.contains(&format!("\"{path}\"")), "{path}:\n{shown}");
+    }
+    assert!(!folder.path().join("keys").exists(), "nothing is made");
+}

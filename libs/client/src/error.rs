@@ -1,7 +1,7 @@
 //! What can go wrong between a program and a node.
 
 use oc_kernel::{Classify, Kind};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a call gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -87,16 +87,19 @@ pub struct Problem {
 }
 
 /// One place in a document that is wrong.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Place {
     /// What is wrong there.
     pub message: String,
     /// Line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
     /// Column, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
     /// JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
 }
 

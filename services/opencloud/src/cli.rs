@@ -10,9 +10,12 @@ pub(crate) mod cwl;
 pub(crate) mod dataset;
 pub(crate) mod dataset_import;
 mod doctor;
+mod failure;
 mod favorite;
 mod find;
 mod grant;
+mod ids;
+mod names;
 mod network;
 mod offer;
 mod output;
@@ -31,9 +34,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use oc_client::ClientError;
-use oc_kernel::Classify as _;
 
 pub(crate) use context::{Context, data_folder};
+use failure::Failure;
+use names::Names;
 
 /// Share data, storage, compute and processing with partners, without a central operator.
 #[derive(Debug, Parser)]
@@ -195,6 +199,7 @@ pub(crate) type Outcome = Result<(), CommandError>;
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     let options = arguments.node.clone();
     let lookup = advice::Lookup::of(&arguments.command);
+    let mut names = Names::default();
     let outcome = match arguments.command {
         Command::Up(up) => return crate::up::run(up, options.data).await,
         Command::Demo(demo) => return crate::demo::run(demo).await,
@@ -206,14 +211,21 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
         }
         Command::Doctor => return doctor::run(&options).await,
         command => match Context::new(&options) {
-            Ok(context) => speak(&context, command).await,
+            Ok(context) => {
+                let outcome = speak(&context, command).await;
+                if outcome.is_err() {
+                    names = Names::of(&context).await;
+                }
+                outcome
+            }
             Err(error) => Err(error),
         },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error, lookup);
+            let failure = Failure::of(&error, lookup, &names);
+            failure.show(options.output == Format::Json);
             ExitCode::FAILURE
         }
     }
@@ -244,30 +256,6 @@ async fn speak(context: &Context, command: Command) -> Outcome {
         | Command::Cwl(_)
         | Command::Completions { .. }
         | Command::Doctor => Ok(()),
-    }
-}
-
-/// Tells a person what went wrong and what to do next.
-fn report(error: &CommandError, lookup: Option<advice::Lookup>) {
-    let red = anstyle::AnsiColor::Red.on_default().bold();
-    anstream::eprintln!("{red}error{red:#}: {}", output::safe(&error.to_string()));
-    if let CommandError::Client(error) = error {
-        for place in error
-            .problem()
-            .map(|problem| problem.errors.as_slice())
-            .unwrap_or_default()
-        {
-            let position = match (place.line, place.column) {
-                (Some(line), Some(column)) => format!("{line}:{column}: "),
-                _ => String::new(),
-            };
-            anstream::eprintln!("  {position}{}", output::safe(&place.message));
-        }
-        let advice = error.advice().or_else(|| lookup?.advice(error.kind()));
-        if let Some(advice) = advice {
-            let bold = anstyle::Style::new().bold();
-            anstream::eprintln!("{bold}what to do{bold:#}: {}", output::safe(&advice));
-        }
     }
 }
 

@@ -92,14 +92,15 @@ async fn serve(arguments: UpArguments, data: Option<PathBuf>) -> anyhow::Result<
         bail!("process {parent}, which was to start this node, has ended");
     }
     let flags = arguments.flags();
-    let settings: NodeSettings = settings::load(PREFIX, arguments.config.as_deref(), &flags?)?;
+    let mut settings: NodeSettings = settings::load(PREFIX, arguments.config.as_deref(), &flags?)?;
+    let folder = NodeFolder::new(data_folder(data.as_deref())?);
+    settings.lie_in(&folder);
     if arguments.print_config {
         anstream::print!("{}", settings::show(&settings)?);
         return Ok(());
     }
     telemetry::init(&settings.telemetry)?;
     let listeners = Listeners::bind(&settings.listen).await?;
-    let folder = NodeFolder::new(data_folder(data.as_deref())?);
     let _lock = take(&folder)?;
     let stop = shutdown::on_signal().context("take over signals")?;
 
@@ -142,6 +143,22 @@ async fn serve(arguments: UpArguments, data: Option<PathBuf>) -> anyhow::Result<
         .forget_address()
         .context("say that the node is gone")?;
     Ok(served?)
+}
+
+impl NodeSettings {
+    /// Puts everything that services keep into the node's folder, whatever a process of its own would use.
+    fn lie_in(&mut self, folder: &NodeFolder) {
+        self.discovery.keys = folder.keys();
+        self.catalog.store = folder.store(oc_catalog::NAME);
+        self.data.store = folder.store(oc_sentinel_provider::NAME);
+        self.data.objects = folder.objects(oc_sentinel_provider::NAME);
+        self.compute.store = folder.store(oc_compute_provider::NAME);
+        self.compute.objects = folder.objects(oc_compute_provider::NAME);
+        self.compute.work = folder.work();
+        self.compute.address = format!("http://{}", self.listen.api);
+        self.accounting.store = folder.store(oc_accounting::NAME);
+        self.accounting.ledger = folder.store("ledger");
+    }
 }
 
 impl UpArguments {

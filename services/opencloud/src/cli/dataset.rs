@@ -7,7 +7,9 @@ use oc_proto::data::v1::{CountItemsRequest, CreateDatasetRequest};
 use oc_proto::types::v1::{BoundingBox, DatasetQuery, TimeRange};
 
 use super::dataset_import::import;
-use super::{CommandError, Context, Outcome, find, offer, service, size, when};
+use super::ids::ShortIds;
+use super::names::Names;
+use super::{CommandError, Context, Outcome, offer, service, size, when};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
@@ -165,6 +167,8 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
         }
         DatasetCommand::Reservations => {
             let reservations = data.reservations().await?;
+            let names = Names::of(context).await;
+            let short = ShortIds::of(reservations.iter().map(|held| held.run_id.as_str()));
             context.output.list(
                 &reservations,
                 "nothing is reserved",
@@ -173,8 +177,8 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
                     [
                         held.reservation_id.clone(),
                         held.dataset.clone(),
-                        find::short(&held.holder),
-                        held.run_id.clone(),
+                        names.show(&held.holder),
+                        short.show(&held.run_id),
                         held.items.to_string(),
                         when::show(held.expires_at_ms),
                     ]

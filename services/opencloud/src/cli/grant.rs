@@ -10,8 +10,10 @@ use oc_proto::federation::v1::GrantState;
 use oc_proto::json::Word as _;
 use oc_proto::types::v1::Limits;
 
+use super::ids::ShortIds;
+use super::names::Names;
 use super::output::{Field, fields};
-use super::{CommandError, Context, Outcome, catalog, find, offer, size, when};
+use super::{CommandError, Context, Outcome, catalog, find, ids, offer, size, when};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GrantCommand {
@@ -39,12 +41,12 @@ pub(crate) enum GrantCommand {
     },
     /// One grant
     Show {
-        /// Id
+        /// Id, or the begin of it
         grant: String,
     },
     /// Say yes to a request
     Approve {
-        /// Id
+        /// Id, or the begin of it
         grant: String,
         #[command(flatten)]
         limits: LimitArguments,
@@ -53,7 +55,7 @@ pub(crate) enum GrantCommand {
     },
     /// Say no to a request
     Deny {
-        /// Id
+        /// Id, or the begin of it
         grant: String,
         /// For the partner to read
         #[arg(long, default_value = "")]
@@ -61,7 +63,7 @@ pub(crate) enum GrantCommand {
     },
     /// Take back a grant that we gave: work under it is stopped
     Revoke {
-        /// Id
+        /// Id, or the begin of it
         grant: String,
         /// For the partner to read
         #[arg(long, default_value = "")]
@@ -69,7 +71,7 @@ pub(crate) enum GrantCommand {
     },
     /// End a grant that we received
     End {
-        /// Id
+        /// Id, or the begin of it
         grant: String,
         /// For the partner to read
         #[arg(long, default_value = "")]
@@ -120,25 +122,25 @@ pub(crate) struct ToolArguments {
 /// Limits of a grant.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArguments {
-    /// Cores at the same time
+    /// Cores at the same time [default: 1; to approve: as asked]
     #[arg(long)]
     cores: Option<u32>,
-    /// Memory at the same time, such as 4GiB
+    /// Memory at the same time, such as 4GiB [default: 1GiB; to approve: as asked]
     #[arg(long, value_parser = size::parse)]
     memory: Option<u64>,
-    /// Fragments at the same time
+    /// Fragments at the same time [default: 1; to approve: as asked]
     #[arg(long)]
     fragments: Option<u32>,
-    /// Wall time of one fragment
+    /// Wall time of one fragment, such as 30m [default: 1h; to approve: as asked]
     #[arg(long, value_parser = when::parse_span)]
     wall: Option<u64>,
-    /// Core-hours in all
+    /// Core-hours in all [default: 10; to approve: as asked]
     #[arg(long)]
     core_hours: Option<u64>,
-    /// Bytes that may leave in all, such as 50GiB
+    /// Bytes that may leave in all, such as 50GiB [default: 10GiB; to approve: as asked]
     #[arg(long, value_parser = size::parse)]
     egress: Option<u64>,
-    /// Bytes that may be stored, such as 50GiB
+    /// Bytes that may be stored, such as 50GiB [default: 10GiB; to approve: as asked]
     #[arg(long, value_parser = size::parse)]
     storage: Option<u64>,
 }
@@ -206,10 +208,12 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
                 operation_id: String::new(),
             };
             let grant = compute.request_grant(&request).await?;
-            context.output.show(&grant, show)
+            shown(context, &grant).await
         }
         GrantCommand::List { all } => {
             let grants = compute.grants(!all).await?;
+            let names = Names::of(context).await;
+            let short = ShortIds::of(grants.iter().map(|grant| grant.grant_id.as_str()));
             context.output.list(
                 &grants,
                 "no grants: ask a partner with `opencloud grant request`",
@@ -217,9 +221,9 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
                 |grant| {
                     let (side, partner) = sides(grant);
                     [
-                        grant.grant_id.clone(),
+                        short.show(&grant.grant_id),
                         side.to_owned(),
-                        find::short(partner),
+                        names.show(partner),
                         state(grant),
                         grant.listing_ids.join(", "),
                         when::show(grant.not_after_ms),
@@ -228,54 +232,64 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
             )
         }
         GrantCommand::Show { grant } => {
-            let grant = compute.grant(&grant).await?;
-            context.output.show(&grant, show)
+            let grant_id = ids::grant(context, &grant).await?;
+            shown(context, &compute.grant(&grant_id).await?).await
         }
         GrantCommand::Approve {
             grant,
             limits,
             tools,
         } => {
-            let asked = compute.grant(&grant).await?.limits.unwrap_or_default();
+            let asked = ours_to(context, &grant, "approve", true).await?;
             let request = ApproveGrantRequest {
-                grant_id: grant,
-                limits: limits.instead_of(asked),
+                grant_id: asked.grant_id,
+                limits: limits.instead_of(asked.limits.unwrap_or_default()),
                 tools: tools.references(context).await?,
             };
-            let grant = compute.approve_grant(&request).await?;
-            context.output.show(&grant, show)
+            shown(context, &compute.approve_grant(&request).await?).await
         }
         GrantCommand::Deny { grant, reason } => {
-            let grant = compute
-                .deny_grant(&DenyGrantRequest {
-                    grant_id: grant,
-                    reason,
-                })
-                .await?;
-            context.output.show(&grant, show)
+            let grant_id = ours_to(context, &grant, "deny", true).await?.grant_id;
+            let request = DenyGrantRequest { grant_id, reason };
+            shown(context, &compute.deny_grant(&request).await?).await
         }
         GrantCommand::Revoke { grant, reason } => {
-            context.confirm(&format!("Revoke {grant}? Work under it is stopped."))?;
-            let grant = compute
-                .revoke_grant(&RevokeGrantRequest {
-                    grant_id: grant,
-                    reason,
-                })
-                .await?;
-            context.output.show(&grant, show)
+            let grant_id = ours_to(context, &grant, "revoke", true).await?.grant_id;
+            context.confirm(&format!("Revoke {grant_id}? Work under it is stopped."))?;
+            let request = RevokeGrantRequest { grant_id, reason };
+            shown(context, &compute.revoke_grant(&request).await?).await
         }
         GrantCommand::End { grant, reason } => {
-            context.confirm(&format!("End {grant}? Work under it is stopped."))?;
-            let grant = compute
-                .end_grant(&EndGrantRequest {
-                    grant_id: grant,
-                    reason,
-                })
-                .await?;
-            context.output.show(&grant, show)
+            let grant_id = ours_to(context, &grant, "end", false).await?.grant_id;
+            context.confirm(&format!("End {grant_id}? Work under it is stopped."))?;
+            let request = EndGrantRequest { grant_id, reason };
+            shown(context, &compute.end_grant(&request).await?).await
         }
         GrantCommand::Rule(command) => rule(context, command).await,
     }
+}
+
+/// The grant that was typed, if this side of it may do so: who gave it, or who received it.
+async fn ours_to(
+    context: &Context,
+    text: &str,
+    act: &str,
+    given: bool,
+) -> Result<Grant, CommandError> {
+    let grant_id = ids::grant(context, text).await?;
+    let grant = context.client.compute().grant(&grant_id).await?;
+    if grant.given == given {
+        return Ok(grant);
+    }
+    let (_, partner) = sides(&grant);
+    let partner = Names::of(context).await.show(partner);
+    Err(CommandError::input(if given {
+        format!(
+            "{partner} gave this grant, so only {partner} can {act} it; `opencloud grant end` gives it back"
+        )
+    } else {
+        format!("we gave this grant to {partner}: take it back with `opencloud grant revoke`")
+    }))
 }
 
 async fn rule(context: &Context, command: RuleCommand) -> Outcome {
@@ -304,6 +318,7 @@ async fn rule(context: &Context, command: RuleCommand) -> Outcome {
         }
         RuleCommand::List => {
             let rules = compute.rules().await?;
+            let names = Names::of(context).await;
             context.output.list(
                 &rules,
                 "no rules: every request waits for `opencloud grant approve`",
@@ -316,9 +331,11 @@ async fn rule(context: &Context, command: RuleCommand) -> Outcome {
                             list.join(", ")
                         }
                     };
+                    let consumers: Vec<_> =
+                        rule.consumers.iter().map(|org| names.show(org)).collect();
                     [
                         rule.name.clone(),
-                        or(&rule.consumers, "every member"),
+                        or(&consumers, "every member"),
                         or(&rule.listing_ids, "all"),
                         rule.limits.as_ref().map(offer::amounts).unwrap_or_default(),
                         format!("{} d", rule.max_life_seconds / 86_400),
@@ -349,8 +366,14 @@ fn state(grant: &Grant) -> String {
     GrantState::try_from(grant.state).unwrap_or_default().word()
 }
 
-fn show(grant: &Grant) {
-    let (side, partner) = sides(grant);
+async fn shown(context: &Context, grant: &Grant) -> Outcome {
+    let (_, partner) = sides(grant);
+    let partner = format!("{} ({partner})", Names::of(context).await.show(partner));
+    context.output.show(grant, |grant| show(grant, &partner))
+}
+
+fn show(grant: &Grant, partner: &str) {
+    let (side, _) = sides(grant);
     let limits = |limits: &Option<Limits>| limits.as_ref().map(offer::amounts).unwrap_or_default();
     let cause = grant.cause.as_ref();
     let price = grant

@@ -21,7 +21,7 @@ pub(crate) enum NetworkCommand {
     },
     /// Print one string by which a partner can join
     Invite {
-        /// Name or id of the network
+        /// Name of the network, its id, or the begin of that
         network: String,
         /// Address to put into it, as a multiaddress such as /dns4/cloud.example.org/tcp/4001
         #[arg(long = "address", value_name = "MULTIADDR")]
@@ -37,7 +37,7 @@ pub(crate) enum NetworkCommand {
     },
     /// Leave a network: its grants end, and what its members had here is deleted; the books stay
     Leave {
-        /// Name or id of the network
+        /// Name of the network, its id, or the begin of that
         network: String,
     },
 }
@@ -145,18 +145,25 @@ fn show(context: &Context, network: &Network, next: &str) -> Outcome {
     })
 }
 
+/// Fewer characters than this name no network by the begin of its id.
+const FEWEST: usize = 4;
+
+/// A network by its name, its id or the begin of that.
 async fn find(context: &Context, text: &str) -> Result<Network, CommandError> {
     let networks = context.client.discovery().networks().await?;
-    let mut found = networks
-        .into_iter()
-        .filter(|n| n.network_id == text || n.name == text);
-    match (found.next(), found.next()) {
-        (Some(network), None) => Ok(network),
-        (None, _) => Err(CommandError::input(format!(
+    let named = |network: &Network| network.network_id == text || network.name == text;
+    let begun = |network: &Network| text.len() >= FEWEST && network.network_id.starts_with(text);
+    let mut found: Vec<_> = networks.iter().filter(|network| named(network)).collect();
+    if found.is_empty() {
+        found = networks.iter().filter(|network| begun(network)).collect();
+    }
+    match found.as_slice() {
+        [network] => Ok((*network).clone()),
+        [] => Err(CommandError::input(format!(
             "this node is in no network `{text}`: see `opencloud network list`"
         ))),
-        (Some(_), Some(_)) => Err(CommandError::input(format!(
-            "several networks are called `{text}`: use the id"
+        _ => Err(CommandError::input(format!(
+            "`{text}` is several networks: use the id that `opencloud network list` shows"
         ))),
     }
 }

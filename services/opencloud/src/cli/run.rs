@@ -29,7 +29,8 @@ pub(crate) struct WhatArguments {
     /// Prefix of the results' keys
     #[arg(long, default_value = "")]
     prefix: String,
-    /// Run a step at a certain organisation, STEP=ORGANISATION; may be repeated
+    /// Run a step at a certain organisation, STEP=ORGANISATION; may be repeated. A tool without a workflow is one
+    /// step, `main`
     #[arg(long = "at", value_name = "STEP=ORGANISATION")]
     placement: Vec<String>,
     /// Name for people and for the books [default: the document's file name]
@@ -58,6 +59,12 @@ pub(crate) struct RunArguments {
 impl WhatArguments {
     async fn request(&self, context: &Context) -> Result<RunRequest, CommandError> {
         let path = Path::new(&self.workflow);
+        if is_meant_as_file(path) && !path.is_file() {
+            return Err(CommandError::input(format!(
+                "{}: no such file; name a CWL document, or a workflow as OWNER/LISTING",
+                path.display()
+            )));
+        }
         let (cwl, workflow, name) = if path.is_file() {
             let stem = path
                 .file_stem()
@@ -96,6 +103,15 @@ impl WhatArguments {
             ..RunRequest::default()
         })
     }
+}
+
+/// A path that nobody would give a listing as its name.
+fn is_meant_as_file(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("cwl" | "yml" | "yaml" | "json"))
+        || path.is_absolute()
+        || path.starts_with(".")
+        || path.starts_with("..")
 }
 
 pub(crate) async fn plan(context: &Context, arguments: PlanArguments) -> Outcome {
@@ -219,5 +235,30 @@ fn show_plan(plan: &PlanRunResponse) {
     for warning in &plan.warnings {
         let yellow = anstyle::AnsiColor::Yellow.on_default();
         anstream::println!("{yellow}note{yellow:#}: {}", safe(warning));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_from_a_listing() {
+        for file in [
+            "bogus.cwl",
+            "./bogus",
+            "../a/bogus",
+            "/tmp/bogus",
+            "a/b.yaml",
+        ] {
+            assert!(is_meant_as_file(Path::new(file)), "{file}");
+        }
+        for listing in [
+            "South/processing.sentinel-pictures.1.0",
+            "workflow.summer",
+            "x",
+        ] {
+            assert!(!is_meant_as_file(Path::new(listing)), "{listing}");
+        }
     }
 }

@@ -7,13 +7,14 @@ use oc_kernel::Money;
 use oc_proto::json::Word as _;
 use oc_proto::pipeline::v1::{FragmentState, Run, RunFragment, RunState};
 
+use super::ids::ShortIds;
 use super::output::{fields, safe, safe_lines};
 use super::run::follow;
-use super::{CommandError, Context, Outcome, size, when};
+use super::{CommandError, Context, Outcome, ids, size, when};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunsArguments {
-    /// Show this run
+    /// Show this run; the begin of its id is enough
     run: Option<String>,
     /// Most runs in the list
     #[arg(long, default_value_t = 20)]
@@ -22,7 +23,7 @@ pub(crate) struct RunsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArguments {
-    /// Run
+    /// Run, or the begin of its id
     run: String,
     /// Only of this step
     #[arg(long, default_value = "")]
@@ -37,13 +38,13 @@ pub(crate) struct LogsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunId {
-    /// Run
+    /// Run, or the begin of its id
     run: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ResultsArguments {
-    /// Run
+    /// Run, or the begin of its id
     run: String,
     /// Fetch the files into this folder
     #[arg(long, value_name = "DIR")]
@@ -53,16 +54,18 @@ pub(crate) struct ResultsArguments {
 pub(crate) async fn list(context: &Context, arguments: RunsArguments) -> Outcome {
     let pipeline = context.client.pipeline();
     if let Some(run) = arguments.run {
-        return context.output.show(&pipeline.run(&run).await?, show);
+        let run = pipeline.run(&ids::run(context, &run).await?).await?;
+        return context.output.show(&run, show);
     }
     let runs = pipeline.runs(arguments.limit).await?;
+    let short = ShortIds::of(runs.iter().map(|run| run.run_id.as_str()));
     context.output.list(
         &runs,
         "no runs yet: start one with `opencloud run`",
         ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COST"],
         |run| {
             [
-                run.run_id.clone(),
+                short.show(&run.run_id),
                 run.name.clone(),
                 state(run),
                 when::show(run.started_at_ms),
@@ -74,13 +77,12 @@ pub(crate) async fn list(context: &Context, arguments: RunsArguments) -> Outcome
 }
 
 pub(crate) async fn logs(context: &Context, arguments: LogsArguments) -> Outcome {
+    let run = ids::run(context, &arguments.run).await?;
     if arguments.follow {
-        return follow(context, &arguments.run, false).await;
+        return follow(context, &run, false).await;
     }
     let pipeline = context.client.pipeline();
-    let lines = pipeline
-        .logs(&arguments.run, &arguments.step, arguments.tail)
-        .await?;
+    let lines = pipeline.logs(&run, &arguments.step, arguments.tail).await?;
     context.output.show(&lines, |lines| {
         for line in lines {
             anstream::println!("{} | {}", safe(&line.step), safe(&line.text));
@@ -89,22 +91,25 @@ pub(crate) async fn logs(context: &Context, arguments: LogsArguments) -> Outcome
 }
 
 pub(crate) async fn cancel(context: &Context, arguments: RunId) -> Outcome {
-    context.confirm(&format!("Cancel {}?", arguments.run))?;
-    let run = context.client.pipeline().cancel(&arguments.run).await?;
+    let run = ids::run(context, &arguments.run).await?;
+    context.confirm(&format!("Cancel {run}?"))?;
+    let run = context.client.pipeline().cancel(&run).await?;
     context.output.show(&run, |run| {
         anstream::println!("{} is {}", run.run_id, state(run))
     })
 }
 
 pub(crate) async fn retry(context: &Context, arguments: RunId) -> Outcome {
-    let run = context.client.pipeline().retry(&arguments.run).await?;
+    let run = ids::run(context, &arguments.run).await?;
+    let run = context.client.pipeline().retry(&run).await?;
     context.output.show(&run, |run| {
         anstream::println!("{} is {}", run.run_id, state(run))
     })
 }
 
 pub(crate) async fn results(context: &Context, arguments: ResultsArguments) -> Outcome {
-    let results = context.client.pipeline().results(&arguments.run).await?;
+    let run = ids::run(context, &arguments.run).await?;
+    let results = context.client.pipeline().results(&run).await?;
     if let Some(folder) = &arguments.download {
         std::fs::create_dir_all(folder).map_err(anyhow::Error::from)?;
         for file in &results.files {
@@ -143,7 +148,8 @@ pub(crate) async fn results(context: &Context, arguments: ResultsArguments) -> O
 }
 
 pub(crate) async fn explain(context: &Context, arguments: RunId) -> Outcome {
-    let answer = context.client.pipeline().explain(&arguments.run).await?;
+    let run = ids::run(context, &arguments.run).await?;
+    let answer = context.client.pipeline().explain(&run).await?;
     context.output.show(&answer, |answer| {
         anstream::println!("{}", safe_lines(&answer.text))
     })

@@ -1,0 +1,90 @@
+//! What a command says when it fails: a sentence and what to do for people, a problem (RFC 9457) for programs.
+
+use oc_client::Place;
+use oc_kernel::{Classify as _, Kind};
+use serde::Serialize;
+
+use super::CommandError;
+use super::advice::Lookup;
+use super::names::Names;
+use super::output::safe;
+
+/// The members of a problem; `status` is there where a node answered.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    #[serde(rename = "type")]
+    type_uri: String,
+    title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Place>,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &CommandError, lookup: Option<Lookup>, names: &Names) -> Self {
+        let (kind, advice, problem) = match error {
+            CommandError::Client(error) => {
+                let advice = error.advice().or_else(|| lookup?.advice(error.kind()));
+                (error.kind(), advice, error.problem())
+            }
+            CommandError::Input(_) => (Kind::Invalid, None, None),
+            CommandError::Declined => (Kind::Precondition, None, None),
+            CommandError::Other(_) => (Kind::Internal, None, None),
+        };
+        let local = || format!("https://open-cloud.dev/problems/{}", kind.as_str());
+        Self {
+            type_uri: problem.map_or_else(local, |problem| problem.type_uri.clone()),
+            title: kind.as_str().replace('-', " "),
+            status: problem.map(|problem| problem.status),
+            detail: names.in_text(&error.to_string()),
+            instance: problem.and_then(|problem| problem.instance.clone()),
+            advice: advice.map(|advice| names.in_text(&advice)),
+            errors: problem.map_or_else(Vec::new, |problem| problem.errors.clone()),
+        }
+    }
+
+    /// Tells it on standard error.
+    pub(crate) fn show(&self, json: bool) {
+        if json && let Ok(text) = serde_json::to_string_pretty(self) {
+            anstream::eprintln!("{text}");
+            return;
+        }
+        let red = anstyle::AnsiColor::Red.on_default().bold();
+        anstream::eprintln!("{red}error{red:#}: {}", safe(&self.detail));
+        for place in &self.errors {
+            let position = match (place.line, place.column) {
+                (Some(line), Some(column)) => format!("{line}:{column}: "),
+                _ => String::new(),
+            };
+            anstream::eprintln!("  {position}{}", safe(&place.message));
+        }
+        if let Some(advice) = &self.advice {
+            let bold = anstyle::Style::new().bold();
+            anstream::eprintln!("{bold}what to do{bold:#}: {}", safe(advice));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_told_a_problem() {
+        let failure = Failure::of(
+            &CommandError::input("no such file"),
+            None,
+            &Names::default(),
+        );
+        let json = serde_json::to_value(&failure).unwrap();
+        assert_eq!(json["type"], "https://open-cloud.dev/problems/invalid");
+        assert_eq!(json["detail"], "no such file");
+        assert!(json.get("status").is_none(), "{json}");
+    }
+}
