@@ -2,8 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod commands;
+mod cutting;
 mod demo;
 mod joining;
+mod leaving;
 mod mains;
+mod outage;
+mod refusing;
 mod running;
+mod scene;
+mod sites;
 mod starting;

@@ -19,6 +19,9 @@ use crate::error::Error;
 use crate::provider::Provider;
 use crate::tokens::Opens;
 
+/// What a runner gets beyond the end of its authority. Until then the provider itself has ended the attempt and knows
+/// why; the runner's own limit stands in for a provider that is gone.
+const BACKSTOP_MS: u64 = 2_000;
 /// How often the supervisor looks without being woken: it bounds how late a lost lease is seen.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long one kill may take before the others go on.
@@ -219,7 +222,7 @@ impl Provider {
             wall_ms: attempt
                 .demand
                 .wall_ms
-                .min(attempt.until_ms.saturating_sub(now_ms)),
+                .min((attempt.until_ms + BACKSTOP_MS).saturating_sub(now_ms)),
             output_bytes,
             log_bytes: self.settings.log_bytes,
         };

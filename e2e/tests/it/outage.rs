@@ -1,0 +1,100 @@
+//! A partner that vanishes in the middle of a run.
+
+use std::time::{Duration, Instant};
+
+use oc_proto::pipeline::v1::{FragmentState, Run, RunState};
+use oc_testkit::until;
+
+use crate::scene::{SOON, Scene, over, start};
+use crate::sites::{both, request, two_steps, upload, uploaded};
+
+const LIMIT: Duration = Duration::from_secs(100);
+
+/// Starts a run whose first step is done at North and whose second works at South for some seconds.
+async fn second_step_at_work(scene: &Scene, seconds: u32) -> Run {
+    let north = scene.north();
+    let object = upload(&north, "names.txt", "ada\n").await;
+    let slow = format!("[sh, -c, \"sleep {seconds}; cat\"]");
+    let asked = request(
+        two_steps("[tr, a-z, A-Z]", &slow),
+        uploaded(object, "storage.uploads"),
+        &[("first", "North"), ("second", "South")],
+    );
+    let run = start(&north, asked).await.unwrap();
+    until("the second step runs at South", SOON, async || {
+        let run = north.pipeline().run(&run.run_id).await.ok()?;
+        (run.fragments[1].state == i32::from(FragmentState::Running)).then_some(run)
+    })
+    .await
+}
+
+/// Waits until the run says of itself that South is silent.
+async fn says_so(scene: &Scene, run_id: &str) {
+    let north = scene.north();
+    let since = Instant::now();
+    until("the run says that South is silent", SOON, async || {
+        let why = north.pipeline().explain(run_id).await.ok()?;
+        let says = |text: &str| text.contains("South has not answered");
+        let causes = why.entries.iter().filter_map(|entry| entry.cause.as_ref());
+        let told = causes.into_iter().any(|cause| says(&cause.text));
+        (told && says(&why.text)).then_some(())
+    })
+    .await;
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "no_silence: {:?}",
+        since.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_run_says_that_its_site_was_killed_and_ends_well_when_that_is_back() {
+    let mut scene = both(&[], &[]).await;
+    let run = second_step_at_work(&scene, 2).await;
+    scene.pair.south.kill();
+    says_so(&scene, &run.run_id).await;
+    scene.pair.south.begin().await;
+    let (run, why) = over(&scene.north(), &run.run_id, LIMIT).await;
+    assert_eq!(run.state, i32::from(RunState::Succeeded), "{why}");
+    assert_eq!(run.fragments[0].attempts, 1, "no_effect_twice");
+}
+
+#[tokio::test]
+async fn a_run_whose_site_stays_away_fails_with_the_cause_and_a_retry_keeps_what_was_good() {
+    let patience = [
+        "pipeline.policy.lease=4s",
+        "pipeline.policy.call=2s",
+        "pipeline.policy.capacity=3s",
+        "pipeline.policy.books=1s",
+        "pipeline.policy.hold=4s",
+        "pipeline.policy.attempts=2",
+    ];
+    let mut scene = both(&patience, &["compute.lease_seconds=4"]).await;
+    let before = second_step_at_work(&scene, 2).await;
+    scene.pair.south.kill();
+    says_so(&scene, &before.run_id).await;
+    let (run, why) = over(&scene.north(), &before.run_id, LIMIT).await;
+    assert_eq!(run.state, i32::from(RunState::Failed), "{why}");
+    assert!(why.contains("South"), "{why}");
+    let cause = run.cause.clone().unwrap();
+    assert!(cause.text.contains("South"), "{cause:?}");
+    assert_eq!(
+        run.fragments[0].state,
+        i32::from(FragmentState::Succeeded),
+        "{why}"
+    );
+
+    scene.pair.south.begin().await;
+    scene.pair.connected().await;
+    let output = scene.pair.north.run(&["retry", &run.run_id]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let again = until("the retried run is over", LIMIT, async || {
+        let run = scene.north().pipeline().run(&run.run_id).await.ok()?;
+        (run.state == i32::from(RunState::Succeeded)).then_some(run)
+    })
+    .await;
+    let (kept, first) = (&again.fragments[0], &before.fragments[0]);
+    assert_eq!(kept.attempt_id, first.attempt_id, "the good step is kept");
+    assert_eq!(kept.attempts, 1);
+}
