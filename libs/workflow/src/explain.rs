@@ -1,9 +1,9 @@
 //! Why a run is where it is, on one screen: each part that is not done, its last cause, what it waits
-//! for, since when, until when, and what a person can do.
+//! for, since when, until when, and what a person can do; and of a run that succeeded, where each part ran and why.
 
 use jiff::Timestamp;
 
-use crate::run::{Cause, FragmentState, Run, Wait, fragment_id};
+use crate::run::{Cause, FragmentState, Run, RunState, Wait, fragment_id};
 use crate::words;
 
 /// Parts shown in the text; more are counted.
@@ -83,7 +83,36 @@ pub fn text(
             lines.push(format!("  what to do: {}", entry.cause.advice));
         }
     }
+    if run.state() == RunState::Succeeded {
+        lines.extend(
+            (0..run.fragments().len())
+                .take(SHOWN)
+                .map(|at| ran(run, at)),
+        );
+        if done > SHOWN {
+            lines.push(format!("and {} more fragments", done - SHOWN));
+        }
+    }
     lines.join("\n")
+}
+
+/// Where a part of a run ran, and why there.
+fn ran(run: &Run, at: usize) -> String {
+    let (plan, fragment) = (&run.plan().fragments[at], &run.fragments()[at]);
+    let steps = words::list(plan.steps.iter().map(String::as_str), 4);
+    let place = fragment.place();
+    let id = fragment_id(run.id(), plan.index);
+    let moved = (place.org, &place.listing) != (plan.site.org, &plan.site.listing);
+    let why = if moved {
+        let earlier = fragment.attempts.len().saturating_sub(1);
+        format!(
+            "it was planned at {}, where {earlier} of its attempts did not succeed",
+            plan.site.name
+        )
+    } else {
+        plan.reason.clone()
+    };
+    format!("{steps} ran at {} ({id})\n  {why}", place.name)
 }
 
 fn heading(run: &Run, entry: &Explanation, done: usize) -> String {

@@ -101,3 +101,22 @@ colour, index at South is failed (F0)
   what to do: read the step's last log lines, mend the workflow or its inputs, and start again"
     );
 }
+
+#[test]
+fn a_run_that_succeeded_tells_where_each_part_ran_and_why() {
+    let mut driven = Driven::submitted();
+    driven.succeed(FIRST);
+    driven.tell(Event::Published);
+    driven.give_back();
+    driven.settle();
+    driven.wait(60);
+    let reason = driven.run.plan().fragments[0].reason.clone();
+    assert!(!reason.is_empty());
+    let text = text(&driven);
+    assert!(
+        text.starts_with("RUN is succeeded, 1 of 1 fragments done"),
+        "{text}"
+    );
+    let where_and_why = format!("colour, index ran at South (F0)\n  {reason}");
+    assert!(text.ends_with(&where_and_why), "{text}");
+}
