@@ -13,6 +13,7 @@ pub mod dsse;
 pub mod duty;
 pub mod envelope;
 mod error;
+pub mod event;
 pub mod grant;
 pub mod head;
 pub mod keyset;
@@ -37,6 +38,7 @@ pub use envelope::{
     open_evidence, seal,
 };
 pub use error::{ChainError, OpenError, SignError};
+pub use event::{BooksKey, Event, ParseBooksKeyError};
 pub use grant::{Grant, GrantedListing, Pseudonyms, Tool, open_draft, open_grant};
 pub use head::{UsageHead, open_countersigned};
 pub use keyset::{KeyHistory, KeySet, KeySets, ListedKey, PublicKey, SignedKeySet};

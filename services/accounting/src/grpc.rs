@@ -6,9 +6,9 @@ mod usage;
 use oc_kernel::{GrantId, Money, OrgId};
 use oc_proto::accounting::v1 as pb;
 use oc_proto::types::v1 as types;
-use oc_trust::UsageRecord;
+use oc_trust::{BooksKey, UsageRecord};
 
-use crate::domain::{BooksKey, BooksState, Cause, Listed, Month, Settled, Sum, SumBy};
+use crate::domain::{BooksState, Cause, Listed, Month, Settled, Sum, SumBy};
 
 pub(crate) use books::BooksFace;
 pub(crate) use usage::UsageFace;

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use oc_trust::{RecordId, UsageRecord};
+use oc_trust::{BooksKey, RecordId, UsageRecord};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::domain::{BooksKey, Ledger, LedgerError};
+use crate::domain::{Ledger, LedgerError};
 use writer::Writer;
 
 /// A [`Ledger`] in one SQLite file.

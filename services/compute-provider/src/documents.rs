@@ -202,7 +202,7 @@ pub(crate) struct Attempt {
     pub(crate) price: Option<Price>,
     /// The end of the authority it was started by, in ms since the epoch.
     pub(crate) until_ms: u64,
-    pub(crate) pseudonym: String,
+    pub(crate) pseudonym: Name,
     pub(crate) workflow: String,
     pub(crate) output: OutputPrefix,
     pub(crate) outputs: Vec<OutputFile>,

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oc_kernel::{GrantId, Name, OrgId};
 use oc_store::{OutboxEvent, Query, Versioned};
-use oc_trust::{Limits, Price};
-use serde_json::json;
+use oc_trust::Limits;
+use oc_trust::event::{Event as _, GrantEvent};
 
 pub(crate) use given::NewRequest;
 pub(crate) use received::Wanted;
@@ -19,9 +19,6 @@ use crate::documents::GrantDocument;
 use crate::domain::grant::{Grant, GrantError, GrantState};
 use crate::error::Error;
 use crate::provider::Provider;
-
-/// The type of the event that tells where a grant stands.
-const EVENT: &str = "oc.compute.grant.v1";
 
 impl Provider {
     /// A grant by its id, given or received.
@@ -125,35 +122,17 @@ impl Provider {
 /// The event that tells where a grant stands, for the books and whoever keeps a copy.
 fn event(grant: &Grant) -> OutboxEvent {
     let envelope = grant.envelope.as_deref().unwrap_or_default();
-    let price = grant
-        .agreed
-        .as_ref()
-        .map(|agreed| price_json(&agreed.price));
-    OutboxEvent::new(
-        EVENT,
-        grant.id.to_string(),
-        json!({
-            "grant_id": grant.id,
-            "state": grant.state.as_str(),
-            "generation": grant.generation,
-            "envelope": STANDARD.encode(envelope),
-            "provider": grant.provider,
-            "consumer": grant.consumer,
-            "network_id": grant.network,
-            "price": price,
-            "swept": grant.swept,
-        }),
-    )
-}
-
-/// A price as events carry it.
-pub(crate) fn price_json(price: &Price) -> serde_json::Value {
-    json!({
-        "currency": price.currency.as_str(),
-        "core_hour_micros": price.core_hour.micros(),
-        "egress_gib_micros": price.egress_gib.micros(),
-        "storage_gib_month_micros": price.storage_gib_month.micros(),
-    })
+    let event = GrantEvent {
+        grant_id: grant.id,
+        state: grant.state.as_str().to_owned(),
+        generation: grant.generation,
+        envelope: STANDARD.encode(envelope),
+        provider: grant.provider,
+        consumer: grant.consumer,
+        network_id: grant.network.clone(),
+        swept: grant.swept,
+    };
+    OutboxEvent::new(GrantEvent::TYPE, event.subject(), event.data())
 }
 
 /// The key of a grant's document: who is on the other side, and which operation asked for it. So the same

@@ -4,6 +4,7 @@
 mod data;
 mod failure;
 mod follow;
+mod observe;
 mod perform;
 mod publish;
 
@@ -15,10 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use oc_kernel::RunId;
 use oc_proto::pipeline::v1::WatchRunResponse;
 use oc_store::{OutboxEvent, Query, StoreError, Versioned};
-use oc_workflow::run::{
-    Action, Applied, Attempt, AttemptRef, Event, Outcome, Run, attempt_id, fragment_id,
-};
-use serde_json::json;
+use oc_workflow::run::{Action, Applied, Event, Run};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -223,7 +221,7 @@ impl Driver {
                 transition,
             ));
         }
-        let outbox = observations(&before, self.run_state(), now);
+        let outbox = self.observations(&before, now).await;
         self.seen.value.pending = events;
         self.save(outbox).await;
         self.write_pending().await;
@@ -357,56 +355,4 @@ impl Driver {
             .unwrap_or(Duration::ZERO)
             .min(longest)
     }
-}
-
-/// What the books need to know of attempts: when they were submitted and when they ended, as we saw it.
-fn observations(before: &Run, after: &Run, now: Timestamp) -> Vec<OutboxEvent> {
-    let mut events = Vec::new();
-    for (index, fragment) in after.fragments().iter().enumerate() {
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        for attempt in &fragment.attempts {
-            let at = AttemptRef {
-                fragment: index,
-                attempt: attempt.number,
-            };
-            let known = before.attempt(at);
-            // Told before it is submitted: the site may be quicker with its record than with its answer.
-            let held = |attempt: &Attempt| {
-                attempt.hold.reservation().is_some() || attempt.submitted_at.is_some()
-            };
-            let newly_held = held(attempt) && !known.is_some_and(held);
-            let over = |attempt: &Attempt| attempt.outcome.is_some();
-            let newly_over = over(attempt) && !known.is_some_and(over);
-            let cores = after.plan().fragments[index as usize].resources.cores;
-            let grant = attempt.place.grant.map(|grant| grant.to_string());
-            let observation = |state: &str, outcome: Option<&str>| {
-                // Books of our own work on our own machines are kept without a grant.
-                let books = grant.clone().unwrap_or_else(|| "own".to_owned());
-                let data = json!({
-                    "grant_id": books,
-                    "run_id": after.id(),
-                    "fragment_id": fragment_id(after.id(), index),
-                    "attempt_id": attempt_id(after.id(), at),
-                    "state": state,
-                    "at_ms": now.as_millisecond(),
-                    "cores": cores,
-                    "outcome": outcome,
-                });
-                OutboxEvent::new("oc.pipeline.attempt.v1", books, data)
-            };
-            if newly_held {
-                events.push(observation("submitted", None));
-            }
-            if newly_over && held(attempt) {
-                let outcome = match attempt.outcome {
-                    Some(Outcome::Succeeded) => "succeeded",
-                    Some(Outcome::Failed) => "failed",
-                    Some(Outcome::Cancelled) => "cancelled",
-                    Some(Outcome::Lost) | None => "lost",
-                };
-                events.push(observation("ended", Some(outcome)));
-            }
-        }
-    }
-    events
 }

@@ -362,8 +362,12 @@ fn input(one: &Staged) -> oc_trust::Input {
     }
 }
 
-/// Who a user is under a grant: random, and the same each time.
-async fn pseudonym(context: &Context, user: &str, grant: &str) -> Result<String, CallFailure> {
+/// Who a user is under a grant (empty for our own work): random, and the same each time.
+pub(crate) async fn pseudonym(
+    context: &Context,
+    user: &str,
+    grant: &str,
+) -> Result<String, CallFailure> {
     let under = if grant.is_empty() { "own" } else { grant };
     let key = format!("{user}/{under}");
     if let Some(known) = context.shelf.pseudonyms.get(&key).await? {

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use oc_kernel::GrantId;
+use oc_trust::event::{AttemptEvent, AttemptState};
 use oc_trust::{
-    Digest, Frontier, Grant, Here, Sealed, UsageHead, UsageRecord, countersign, merkle, open,
+    BooksKey, Digest, Frontier, Grant, Here, Sealed, UsageHead, UsageRecord, countersign, merkle,
+    open,
 };
 use tokio::time::Instant;
 
 use super::books::{Books, Side};
 use super::cause::Cause;
 use super::error::AccountingError;
-use super::key::BooksKey;
 use super::objections::Judgement;
-use super::observation::{AttemptSeen, Observation};
+use super::observation::Observation;
 use super::provide::{MOST_IN_ONE_ANSWER, MOST_IN_ONE_STEP, settled};
 use super::service::Accounting;
 use crate::ports::OfferedHead;
@@ -55,23 +56,27 @@ pub(crate) struct News {
 }
 
 impl Accounting {
-    /// Takes note of what we saw of an attempt of ours.
+    /// Takes note of what we saw of an attempt of ours. Our own work on our own machines has no other side to
+    /// compare it with.
     ///
     /// # Errors
     /// The store's.
-    pub async fn observe(&self, seen: &AttemptSeen) -> Result<(), AccountingError> {
+    pub async fn observe(&self, event: &AttemptEvent) -> Result<(), AccountingError> {
+        let BooksKey::Grant(grant) = event.grant_id else {
+            return Ok(());
+        };
         self.0
             .observations
             .update_or_create(
-                &seen.attempt.to_string(),
-                || seen.first(),
+                &event.attempt_id.to_string(),
+                || Observation::first(grant, event),
                 |observation| {
-                    seen.apply(observation);
+                    observation.take(event);
                     Ok::<_, AccountingError>(Vec::new())
                 },
             )
             .await?;
-        if seen.ended.is_some() {
+        if event.state == AttemptState::Ended {
             self.0.ended.notify_one();
         }
         Ok(())

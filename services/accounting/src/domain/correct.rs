@@ -1,9 +1,8 @@
 //! Corrections: a record is never changed; another one stands in its place.
 
-use oc_trust::{Price, RecordId, UsageRecord, record_id};
+use oc_trust::{BooksKey, Price, RecordId, UsageRecord, record_id};
 
 use super::error::AccountingError;
-use super::key::BooksKey;
 use super::report::Listed;
 use super::service::Accounting;
 

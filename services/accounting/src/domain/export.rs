@@ -1,10 +1,9 @@
 //! Exports: the agreed books in one spelling, so that both sides' files can be compared byte for byte.
 
-use oc_trust::UsageRecord;
+use oc_trust::{BooksKey, UsageRecord};
 
 use super::books::Books;
 use super::error::AccountingError;
-use super::key::BooksKey;
 use super::month::Month;
 use super::service::Accounting;
 use super::sums::Account;

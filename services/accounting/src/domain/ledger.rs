@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use oc_kernel::{Classify, Kind};
-use oc_trust::{RecordId, UsageRecord};
-
-use super::key::BooksKey;
+use oc_trust::{BooksKey, RecordId, UsageRecord};
 
 /// Why the ledger does not answer.
 #[derive(Debug, thiserror::Error)]

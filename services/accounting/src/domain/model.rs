@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use oc_trust::{Digest, Frontier, merkle};
+use oc_trust::{BooksKey, Digest, Frontier, merkle};
 
-use super::key::BooksKey;
 use super::ledger::{Ledger, LedgerError};
 use super::sums::Sums;
 

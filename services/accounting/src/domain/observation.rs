@@ -2,6 +2,7 @@
 
 use oc_kernel::{AttemptId, FragmentId, GrantId, Name, RunId};
 use oc_store::{Collection, Index, IndexValue};
+use oc_trust::event::{AttemptEvent, AttemptState};
 use oc_trust::{Observed, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,36 +48,16 @@ pub struct Observation {
     pub recorded: bool,
 }
 
-/// What an event says about an attempt of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptSeen {
-    /// The grant.
-    pub grant: GrantId,
-    /// The run.
-    pub run: RunId,
-    /// The fragment.
-    pub fragment: FragmentId,
-    /// The attempt.
-    pub attempt: AttemptId,
-    /// The pseudonym.
-    pub pseudonym: Option<Name>,
-    /// When, in ms since the epoch.
-    pub at_ms: u64,
-    /// None for its submission, else how it ended.
-    pub ended: Option<Outcome>,
-    /// What arrived of it here, in bytes.
-    pub bytes_out: Option<u64>,
-}
-
-impl AttemptSeen {
-    pub(crate) fn first(&self) -> Observation {
-        Observation {
-            grant: self.grant,
-            run: self.run,
-            fragment: self.fragment,
-            attempt: self.attempt,
-            pseudonym: self.pseudonym.clone(),
-            submitted_ms: self.at_ms,
+impl Observation {
+    /// What the first event of an attempt under a grant says of it.
+    pub(crate) fn first(grant: GrantId, event: &AttemptEvent) -> Self {
+        Self {
+            grant,
+            run: event.run_id,
+            fragment: event.fragment_id,
+            attempt: event.attempt_id,
+            pseudonym: event.pseudonym.clone(),
+            submitted_ms: event.at_ms,
             ended_ms: None,
             outcome: None,
             bytes_out: None,
@@ -84,21 +65,20 @@ impl AttemptSeen {
         }
     }
 
-    pub(crate) fn apply(&self, to: &mut Observation) {
-        to.submitted_ms = to.submitted_ms.min(self.at_ms);
-        if to.pseudonym.is_none() {
-            to.pseudonym.clone_from(&self.pseudonym);
+    /// Takes in another event of the same attempt; they may come in any order, and more than once.
+    pub(crate) fn take(&mut self, event: &AttemptEvent) {
+        self.submitted_ms = self.submitted_ms.min(event.at_ms);
+        if self.pseudonym.is_none() {
+            self.pseudonym.clone_from(&event.pseudonym);
         }
-        if let Some(outcome) = self.ended {
-            to.ended_ms = Some(self.at_ms.max(to.ended_ms.unwrap_or(0)));
+        if event.state == AttemptState::Ended {
+            self.ended_ms = Some(event.at_ms.max(self.ended_ms.unwrap_or(0)));
             // A lost attempt is one whose end we did not see; the provider may have seen it.
-            to.outcome = Some(outcome).filter(|outcome| *outcome != Outcome::Lost);
-            to.bytes_out = self.bytes_out;
+            self.outcome = event.outcome.filter(|outcome| *outcome != Outcome::Lost);
+            self.bytes_out = event.bytes_out;
         }
     }
-}
 
-impl Observation {
     /// For the audit: an attempt whose end was not seen may have run until now.
     pub(crate) fn observed(&self, now_ms: u64) -> Observed {
         Observed {

@@ -1,9 +1,12 @@
 //! The provider's side: taking reports into the log, signing heads, taking countersignatures and objections.
 
-use oc_kernel::{AttemptId, FragmentId, GrantId, Money, Name, OrgId, RunId};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use oc_kernel::{GrantId, Money, OrgId};
 use oc_store::OutboxEvent;
+use oc_trust::event::{GrantEvent, UsageEvent};
 use oc_trust::{
-    Digest, Grant, Outcome, Price, Unverified, UsageHead, UsageRecord, open_countersigned,
+    BooksKey, Digest, Grant, Price, Unverified, UsageHead, UsageRecord, open_countersigned,
     open_evidence, record_id, seal,
 };
 use serde_json::json;
@@ -11,7 +14,6 @@ use serde_json::json;
 use super::books::{Books, Side};
 use super::cause::Cause;
 use super::error::AccountingError;
-use super::key::BooksKey;
 use super::service::Accounting;
 
 /// How long a head may be countersigned, in ms.
@@ -22,54 +24,6 @@ const HEAD_REST_MS: u64 = 3_600_000;
 pub(crate) const MOST_IN_ONE_STEP: u64 = 50_000;
 /// Most records in one answer.
 pub(crate) const MOST_IN_ONE_ANSWER: u32 = 1000;
-
-/// What compute-provider says about a grant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GrantTerms {
-    /// The grant.
-    pub grant: GrantId,
-    /// Its state.
-    pub state: String,
-    /// Its envelope.
-    pub envelope: String,
-}
-
-/// What compute-provider reports of an attempt that ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// The books it belongs to.
-    pub books: BooksKey,
-    /// The run.
-    pub run: RunId,
-    /// The fragment.
-    pub fragment: FragmentId,
-    /// The attempt.
-    pub attempt: AttemptId,
-    /// The user's pseudonym.
-    pub pseudonym: Name,
-    /// The name of the workflow.
-    pub workflow: String,
-    /// Begin in ms since the epoch.
-    pub started_ms: u64,
-    /// End in ms since the epoch.
-    pub ended_ms: u64,
-    /// How long cores were held, in ms.
-    pub wall_ms: u64,
-    /// Processor time in ms.
-    pub cpu_ms: u64,
-    /// Most memory, in bytes.
-    pub peak_memory_bytes: u64,
-    /// Bytes in.
-    pub bytes_in: u64,
-    /// Bytes out.
-    pub bytes_out: u64,
-    /// What was stored times how long, in byte-seconds.
-    pub storage_byte_seconds: u64,
-    /// Cores held.
-    pub cores: u32,
-    /// How it ended.
-    pub outcome: Outcome,
-}
 
 /// A head for the consumer, with the proof that what it knows is the beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,26 +39,34 @@ impl Accounting {
     ///
     /// # Errors
     /// When the envelope is no grant of ours, or the store's.
-    pub async fn note_grant(&self, terms: &GrantTerms) -> Result<(), AccountingError> {
+    pub async fn note_grant(&self, event: &GrantEvent) -> Result<(), AccountingError> {
+        if event.envelope.is_empty() {
+            // Asked for and not signed: nothing can be used under it yet.
+            return Ok(());
+        }
+        let unusable = |error: &dyn std::fmt::Display| AccountingError::Draft(error.to_string());
+        let terms = STANDARD.decode(&event.envelope);
+        let terms = String::from_utf8(terms.map_err(|error| unusable(&error))?);
+        let terms = terms.map_err(|error| unusable(&error))?;
         let me = self.me().await?;
-        let unverified = Unverified::<Grant>::parse(terms.envelope.as_bytes())?;
+        let unverified = Unverified::<Grant>::parse(terms.as_bytes())?;
         let grant = unverified.claim();
         let (side, other) = if grant.provider == me {
             (Side::Provider, grant.consumer)
         } else {
             (Side::Consumer, grant.provider)
         };
-        if grant.id != terms.grant || (grant.provider != me && grant.consumer != me) {
+        if grant.id != event.grant_id || (grant.provider != me && grant.consumer != me) {
             return Err(AccountingError::Draft("the grant is not ours".to_owned()));
         }
         let first = || Books {
             grant: grant.id,
             side,
             other,
-            terms: terms.envelope.clone(),
+            terms: terms.clone(),
             currency: grant.price.currency,
             generation: grant.generation,
-            state: terms.state.clone(),
+            state: event.state.clone(),
             epoch: 1,
             head: None,
             agreed: None,
@@ -115,10 +77,10 @@ impl Accounting {
         self.0
             .books
             .update_or_create(&grant.id.to_string(), first, |books| {
-                books.state.clone_from(&terms.state);
+                books.state.clone_from(&event.state);
                 if grant.generation >= books.generation {
                     books.generation = grant.generation;
-                    books.terms.clone_from(&terms.envelope);
+                    books.terms.clone_from(&terms);
                 }
                 Ok::<_, AccountingError>(Vec::new())
             })
@@ -131,23 +93,23 @@ impl Accounting {
     /// # Errors
     /// When its grant is not known yet, its figures make no record or contradict an earlier report, or the
     /// store's.
-    pub async fn record(&self, draft: &Draft) -> Result<UsageRecord, AccountingError> {
+    pub async fn record(&self, event: &UsageEvent) -> Result<UsageRecord, AccountingError> {
         let me = self.me().await?;
-        let (consumer, price) = match draft.books {
+        let (consumer, price) = match event.grant_id {
             BooksKey::Own => (me, Price::free(self.0.own_currency)),
             BooksKey::Grant(id) => {
                 let books = self.provided(id, me).await?.value;
                 (books.other, books.grant()?.price)
             }
         };
-        let drafted = drafted(draft, me, consumer, &price)?;
-        let stored = self.append(draft.books, drafted.clone()).await?;
+        let drafted = drafted(event, me, consumer, &price)?;
+        let stored = self.append(event.grant_id, drafted.clone()).await?;
         let same = UsageRecord {
             seq: stored.seq,
             ..drafted
         };
         if stored != same {
-            return Err(AccountingError::Contradiction(draft.attempt.to_string()));
+            return Err(AccountingError::Contradiction(event.attempt_id.to_string()));
         }
         Ok(stored)
     }
@@ -358,39 +320,39 @@ pub(crate) fn disputed(grant: GrantId, position: u64, cause: &Cause) -> OutboxEv
 }
 
 fn drafted(
-    draft: &Draft,
+    event: &UsageEvent,
     provider: OrgId,
     consumer: OrgId,
     price: &Price,
 ) -> Result<UsageRecord, AccountingError> {
-    if draft.ended_ms < draft.started_ms {
+    if event.ended_ms < event.started_ms {
         return Err(AccountingError::Draft(
             "it ends before it begins".to_owned(),
         ));
     }
-    let id = record_id(&draft.attempt, 0).map_err(|e| AccountingError::Draft(e.to_string()))?;
+    let id = record_id(&event.attempt_id, 0).map_err(|e| AccountingError::Draft(e.to_string()))?;
     let mut record = UsageRecord {
         version: UsageRecord::VERSION,
         id,
         seq: 0,
-        grant: draft.books.grant(),
+        grant: event.grant_id.grant(),
         provider,
         consumer,
-        run: draft.run,
-        fragment: draft.fragment,
-        attempt: draft.attempt,
-        pseudonym: draft.pseudonym.clone(),
-        workflow: draft.workflow.clone(),
-        started_ms: draft.started_ms,
-        ended_ms: draft.ended_ms,
-        wall_ms: draft.wall_ms,
-        cpu_ms: draft.cpu_ms,
-        peak_memory_bytes: draft.peak_memory_bytes,
-        bytes_in: draft.bytes_in,
-        bytes_out: draft.bytes_out,
-        storage_byte_seconds: draft.storage_byte_seconds,
-        cores: draft.cores,
-        outcome: draft.outcome,
+        run: event.run_id,
+        fragment: event.fragment_id,
+        attempt: event.attempt_id,
+        pseudonym: event.pseudonym.clone(),
+        workflow: event.workflow.clone(),
+        started_ms: event.started_ms,
+        ended_ms: event.ended_ms,
+        wall_ms: event.wall_ms,
+        cpu_ms: event.cpu_ms,
+        peak_memory_bytes: event.peak_memory_bytes,
+        bytes_in: event.bytes_in,
+        bytes_out: event.bytes_out,
+        storage_byte_seconds: event.storage_byte_seconds,
+        cores: event.cores,
+        outcome: event.outcome,
         charge: Money::ZERO,
         corrects: None,
     };

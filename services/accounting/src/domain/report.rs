@@ -5,12 +5,11 @@ use std::ops::Bound;
 
 use oc_kernel::{GrantId, OrgId, Page, PageRequest, PageToken};
 use oc_store::Query;
-use oc_trust::{Currency, Digest, UsageRecord, merkle};
+use oc_trust::{BooksKey, Currency, Digest, UsageRecord, merkle};
 
 use super::books::Side;
 use super::cause::Cause;
 use super::error::AccountingError;
-use super::key::BooksKey;
 use super::month::Month;
 use super::observation::Observation;
 use super::service::Accounting;

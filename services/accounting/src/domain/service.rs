@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use oc_kernel::{Clock, GrantId, OrgId};
 use oc_store::{Documents, Query, Store, Versioned};
-use oc_trust::Currency;
+use oc_trust::{BooksKey, Currency};
 use tokio::sync::Notify;
 
 use super::books::{BOOKS, Books, Side};
 use super::error::AccountingError;
-use super::key::BooksKey;
 use super::ledger::Ledger;
 use super::model::Model;
 use super::observation::{OBSERVATIONS, Observation};

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use oc_kernel::{Money, Name, OrgId};
-use oc_trust::{Currency, UsageRecord};
+use oc_trust::{BooksKey, Currency, UsageRecord};
 
-use super::key::BooksKey;
 use super::month::Month;
 
 /// Who used whose machines.

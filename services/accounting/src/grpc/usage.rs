@@ -4,13 +4,14 @@ use oc_kernel::{PageRequest, PageToken};
 use oc_proto::accounting::v1 as pb;
 use oc_proto::accounting::v1::usage_service_server::UsageService;
 use oc_service::OrStatus as _;
+use oc_trust::BooksKey;
 use tonic::{Request, Response, Status};
 
 use super::{
     books_in, grant_in, listed_out, month_in, org_in, record_out, settled_out, state_out,
     sum_by_in, sum_out, unreadable,
 };
-use crate::domain::{Accounting, AccountingError, BooksKey, Changes, Export, Format};
+use crate::domain::{Accounting, AccountingError, Changes, Export, Format};
 use crate::grpc::Unreadable;
 
 #[derive(Clone)]

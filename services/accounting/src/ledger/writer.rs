@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use oc_trust::{RecordId, UsageRecord};
+use oc_trust::{BooksKey, RecordId, UsageRecord};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{driver, find_record};
-use crate::domain::{BooksKey, LedgerError};
+use crate::domain::LedgerError;
 
 /// Requests that may wait.
 const QUEUE: usize = 1024;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use oc_accounting::SqliteLedger;
-use oc_accounting::domain::{BooksKey, Ledger, LedgerError};
+use oc_accounting::domain::{Ledger, LedgerError};
 use oc_kernel::{AttemptId, FragmentId, GrantId, Money, OrgId, RunId};
+use oc_trust::BooksKey;
 use oc_trust::{Outcome, UsageRecord, record_id};
 
 fn record(books: BooksKey) -> UsageRecord {

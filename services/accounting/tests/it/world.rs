@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use oc_accounting::domain::{Accounting, BooksKey, Ledger};
+use oc_accounting::domain::{Accounting, Ledger};
 use oc_accounting::{Parts, Settings, SqliteLedger};
 use oc_bus::{Bus, CloudEvent, InProcessBus};
 use oc_door::{Door, DoorAuthenticator};
@@ -18,11 +18,13 @@ use oc_service::access::StaticTokens;
 use oc_service::telemetry::Metrics;
 use oc_service::{App, Listeners, Node, StopSettings, Switchboard};
 use oc_store::{SqliteStore, Store};
+use oc_trust::BooksKey;
+use oc_trust::event::{AttemptEvent, AttemptState, Event as _, GrantEvent, UsageEvent};
 use oc_trust::{
     Currency, Grant, GrantedListing, Limits, ListingKind, Outcome, Price, Pseudonyms, UsageRecord,
     countersign, seal,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -191,43 +193,44 @@ impl Attempt {
 
     /// The event of South's compute-provider.
     pub(crate) fn usage(&self, grant: &str) -> Value {
-        json!({
-            "grant_id": grant,
-            "run_id": self.run,
-            "fragment_id": self.fragment,
-            "attempt_id": self.attempt,
-            "pseudonym": "p-4711",
-            "workflow": "ndvi",
-            "started_ms": self.submitted_ms + 100,
-            "ended_ms": self.submitted_ms + 100 + self.wall_ms,
-            "wall_ms": self.wall_ms,
-            "cpu_ms": self.wall_ms,
-            "peak_memory_bytes": 1 << 20,
-            "bytes_in": 2000,
-            "bytes_out": 1000,
-            "cores": 2,
-            "outcome": "succeeded",
-        })
+        let event = UsageEvent {
+            grant_id: grant.parse().unwrap(),
+            run_id: self.run,
+            fragment_id: self.fragment,
+            attempt_id: self.attempt,
+            pseudonym: "p-4711".parse().unwrap(),
+            workflow: "ndvi".to_owned(),
+            started_ms: self.submitted_ms + 100,
+            ended_ms: self.submitted_ms + 100 + self.wall_ms,
+            wall_ms: self.wall_ms,
+            cpu_ms: self.wall_ms,
+            peak_memory_bytes: 1 << 20,
+            bytes_in: 2000,
+            bytes_out: 1000,
+            storage_byte_seconds: 0,
+            cores: 2,
+            outcome: Outcome::Succeeded,
+        };
+        event.data()
     }
 
     /// The events of North's pipeline-orchestrator.
-    pub(crate) fn seen(&self, grant: GrantId, state: &str) -> Value {
-        let after = if state == "ended" {
-            200 + self.wall_ms
-        } else {
-            0
+    pub(crate) fn seen(&self, grant: GrantId, state: AttemptState) -> Value {
+        let ended = state == AttemptState::Ended;
+        let after = if ended { 200 + self.wall_ms } else { 0 };
+        let event = AttemptEvent {
+            grant_id: BooksKey::Grant(grant),
+            run_id: self.run,
+            fragment_id: self.fragment,
+            attempt_id: self.attempt,
+            user: Some("ada".to_owned()),
+            pseudonym: Some("p-4711".parse().unwrap()),
+            state,
+            at_ms: self.submitted_ms + after,
+            outcome: ended.then_some(Outcome::Succeeded),
+            bytes_out: None,
         };
-        json!({
-            "grant_id": grant,
-            "run_id": self.run,
-            "fragment_id": self.fragment,
-            "attempt_id": self.attempt,
-            "pseudonym": "p-4711",
-            "state": state,
-            "at_ms": self.submitted_ms + after,
-            "cores": 2,
-            "outcome": if state == "ended" { Some("succeeded") } else { None },
-        })
+        event.data()
     }
 
     /// The record that South's log gets of it, apart from its place.
@@ -281,16 +284,18 @@ impl World {
         let sealed = countersign(&north.discovery.node.signer(), half.unwrap())
             .await
             .unwrap();
-        let event = json!({
-            "grant_id": grant.id,
-            "state": "active",
-            "generation": 1,
-            "envelope": STANDARD.encode(sealed.bytes()),
-            "provider": grant.provider,
-            "consumer": grant.consumer,
-        });
+        let event = GrantEvent {
+            grant_id: grant.id,
+            state: "active".to_owned(),
+            generation: 1,
+            envelope: STANDARD.encode(sealed.bytes()),
+            provider: grant.provider,
+            consumer: grant.consumer,
+            network_id: grant.network.clone(),
+            swept: false,
+        };
         for org in [&north, &south] {
-            org.publish("oc.compute.grant.v1", &grant.id.to_string(), event.clone())
+            org.publish(GrantEvent::TYPE, &event.subject(), event.data())
                 .await;
         }
         Self {
@@ -308,18 +313,14 @@ impl World {
 
     pub(crate) async fn report(&self, usage: Value) {
         let subject = self.grant.id.to_string();
-        self.south
-            .publish("oc.compute.usage.v1", &subject, usage)
-            .await;
+        self.south.publish(UsageEvent::TYPE, &subject, usage).await;
     }
 
     pub(crate) async fn observe(&self, attempt: &Attempt) {
         let subject = self.grant.id.to_string();
-        for state in ["submitted", "ended"] {
+        for state in [AttemptState::Submitted, AttemptState::Ended] {
             let seen = attempt.seen(self.grant.id, state);
-            self.north
-                .publish("oc.pipeline.attempt.v1", &subject, seen)
-                .await;
+            self.north.publish(AttemptEvent::TYPE, &subject, seen).await;
         }
     }
 

@@ -1,9 +1,10 @@
 //! The end of an attempt: its last events, its usage for the books, and its capacity back. Everything is
 //! computed once and written down first; after a crash in the middle the rest follows from that.
 
-use oc_kernel::{LeaseId, Name, OrgId};
+use oc_kernel::{LeaseId, Name};
 use oc_store::{OutboxEvent, StoreError};
-use serde_json::{Value, json};
+use oc_trust::event::{BooksKey, Event as _, UsageEvent};
+use serde_json::Value;
 
 use crate::documents::{Attempt, Closing, Recorded, RecordedEvent, WrittenObject, attempt_key};
 use crate::domain::grant::ms;
@@ -11,11 +12,7 @@ use crate::domain::ledger::{Command, Ended, EndedState, JobState, Lease, Settle,
 use crate::domain::metering::{Held, Usage, meter, outcome};
 use crate::domain::runtime::End;
 use crate::error::Error;
-use crate::grants::price_json;
 use crate::provider::Provider;
-
-/// The type of the event with an attempt's usage.
-const USAGE: &str = "oc.compute.usage.v1";
 
 impl Provider {
     /// Settles a lease of which nothing runs any more.
@@ -44,7 +41,6 @@ impl Provider {
             Some(closing) => closing,
             None => self.decide_end(&attempt, entry).await?,
         };
-        let me = self.me().await?;
         let last = last_events(&attempt, &closing);
         self.logs.close(&key, closing.number, last).await?;
         let state = closing.ended.state;
@@ -54,7 +50,7 @@ impl Provider {
             core_ms: closing.usage.core_ms(),
         };
         let events = match closing.ended.started_at {
-            Some(_) => vec![usage_event(&attempt, &closing, &me)],
+            Some(_) => vec![usage_event(&attempt, &closing)],
             // What never began has used nothing.
             None => Vec::new(),
         };
@@ -280,30 +276,25 @@ fn written(name: &str, attempt: &Attempt) -> Result<WrittenObject, String> {
 }
 
 /// What the books need of an attempt.
-fn usage_event(attempt: &Attempt, closing: &Closing, me: &OrgId) -> OutboxEvent {
+fn usage_event(attempt: &Attempt, closing: &Closing) -> OutboxEvent {
     let usage: &Usage = &closing.usage;
-    let subject = attempt
-        .grant
-        .map_or_else(|| "own".to_owned(), |grant| grant.to_string());
-    let data = json!({
-        "grant_id": subject,
-        "run_id": attempt.key.run,
-        "fragment_id": attempt.key.fragment,
-        "attempt_id": attempt.key.attempt,
-        "pseudonym": attempt.pseudonym,
-        "workflow": attempt.workflow,
-        "provider": me,
-        "consumer": attempt.key.org,
-        "started_ms": usage.started_ms,
-        "ended_ms": usage.ended_ms,
-        "wall_ms": usage.wall_ms,
-        "cpu_ms": usage.cpu_ms,
-        "peak_memory_bytes": usage.peak_memory_bytes,
-        "bytes_in": usage.bytes_in,
-        "bytes_out": usage.bytes_out,
-        "cores": usage.cores,
-        "outcome": outcome(closing.ended.state).as_str(),
-        "price": attempt.price.as_ref().map(price_json),
-    });
-    OutboxEvent::new(USAGE, subject, data)
+    let event = UsageEvent {
+        grant_id: BooksKey::of(attempt.grant),
+        run_id: attempt.key.run,
+        fragment_id: attempt.key.fragment,
+        attempt_id: attempt.key.attempt,
+        pseudonym: attempt.pseudonym.clone(),
+        workflow: attempt.workflow.clone(),
+        started_ms: usage.started_ms,
+        ended_ms: usage.ended_ms,
+        wall_ms: usage.wall_ms,
+        cpu_ms: usage.cpu_ms,
+        peak_memory_bytes: usage.peak_memory_bytes,
+        bytes_in: usage.bytes_in,
+        bytes_out: usage.bytes_out,
+        storage_byte_seconds: 0,
+        cores: usage.cores,
+        outcome: outcome(closing.ended.state),
+    };
+    OutboxEvent::new(UsageEvent::TYPE, event.subject(), event.data())
 }

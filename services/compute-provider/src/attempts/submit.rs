@@ -37,7 +37,7 @@ pub(crate) struct NewAttempt {
     pub(crate) inputs: Vec<Input>,
     pub(crate) output: OutputPrefix,
     pub(crate) output_delegation: Vec<String>,
-    pub(crate) pseudonym: String,
+    pub(crate) pseudonym: Name,
     pub(crate) workflow: String,
     /// The digest of the work, as the consumer computed it.
     pub(crate) digest: String,

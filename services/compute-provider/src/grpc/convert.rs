@@ -125,7 +125,7 @@ pub(super) fn new_attempt(
             prefix: parse("fragment.output.prefix", &output.prefix)?,
         },
         output_delegation: texts("fragment.output.delegation", output.delegation)?,
-        pseudonym: parse::<Name>("fragment.pseudonym", &spec.pseudonym)?.to_string(),
+        pseudonym: parse("fragment.pseudonym", &spec.pseudonym)?,
         workflow: spec.workflow.chars().take(256).collect(),
         digest: spec.digest,
     })
