@@ -1,7 +1,7 @@
 //! Finding the outputs of a tool after it ended (CWL v1.2, CommandLineTool, section 4.4 "Output
 //! binding").
 
-use std::path::{Path, PathBuf};
+use std::path::{Display, Path, PathBuf};
 
 use serde_json::Value;
 
@@ -19,6 +19,9 @@ use crate::{
 
 /// The largest `cwl.output.json` that is read.
 const OUTPUT_OBJECT_LIMIT: u64 = 256 * 1024 * 1024;
+
+/// Most files and folders in an output folder, links followed: two links in each of twenty folders are a million.
+const MOST_ENTRIES: usize = 500_000;
 
 const SEARCH: Search = Search {
     required: false,
@@ -236,7 +239,7 @@ impl Collector<'_> {
 
     fn allowed(&self, path: &Path) -> Result<PathBuf, RunError> {
         let real = path.canonicalize().map_err(|error| {
-            RunError::Output(format!("cannot read `{}`: {error}", path.display()))
+            RunError::Output(format!("cannot read `{}`: {error}", self.shown(path)))
         })?;
         let mut places = std::iter::once(&self.folder).chain(&self.originals);
         if places.any(|place| real.starts_with(place)) {
@@ -244,19 +247,46 @@ impl Collector<'_> {
         }
         Err(RunError::Output(format!(
             "`{}` lies outside the work folder",
-            path.display()
+            self.shown(path)
         )))
     }
 
-    /// Links in a folder must not lead out of it either.
+    /// A path as the tool knows it.
+    fn shown<'p>(&self, path: &'p Path) -> Display<'p> {
+        path.strip_prefix(&self.folder).unwrap_or(path).display()
+    }
+
+    /// Links in a folder must not lead out of it either, nor back into a folder that holds them: an output
+    /// has no links, and followed, these would never end.
     fn allowed_below(&self, folder: &Path) -> Result<(), RunError> {
-        for entry in walkdir::WalkDir::new(folder).min_depth(1) {
-            let entry = entry.map_err(|error| RunError::Output(error.to_string()))?;
+        let walk = walkdir::WalkDir::new(folder)
+            .min_depth(1)
+            .follow_links(true);
+        for (count, entry) in walk.into_iter().enumerate() {
+            let entry = entry.map_err(|error| self.not_walked(&error))?;
             if entry.path_is_symlink() {
                 self.allowed(entry.path())?;
             }
+            if count >= MOST_ENTRIES {
+                return Err(RunError::Output(format!(
+                    "`{}` holds more than {MOST_ENTRIES} files and folders, links followed",
+                    self.shown(folder)
+                )));
+            }
         }
         Ok(())
+    }
+
+    fn not_walked(&self, error: &walkdir::Error) -> RunError {
+        let path = self.shown(error.path().unwrap_or(&self.folder));
+        RunError::Output(match (error.loop_ancestor(), error.io_error()) {
+            (Some(holder), _) => format!(
+                "`{path}` is a link to `{}`, a folder that holds it: take the link away",
+                self.shown(holder)
+            ),
+            (None, Some(error)) => format!("cannot read `{path}`: {error}"),
+            (None, None) => format!("cannot read `{path}`"),
+        })
     }
 
     /// Secondary files, format and type of a value that was found.

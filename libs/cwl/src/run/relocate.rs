@@ -10,13 +10,11 @@ use super::files::{self, Guard, Object, basename, checksum, each_outermost, sour
 use super::stage::{copy, make_folder, write_file};
 use crate::{RunError, uri_of_path};
 
-/// Moves what the run made and copies what it was given.
+/// Gives what the run made a name there, and copies what it was given.
 pub(super) struct Relocation<'r> {
     folder: &'r Path,
     scratch: &'r Path,
     guard: &'r Guard,
-    /// Where things of the scratch folder went.
-    moved: HashMap<PathBuf, PathBuf>,
     taken: HashMap<PathBuf, PathBuf>,
 }
 
@@ -26,7 +24,6 @@ impl<'r> Relocation<'r> {
             folder,
             scratch,
             guard,
-            moved: HashMap::new(),
             taken: HashMap::new(),
         }
     }
@@ -89,8 +86,7 @@ impl<'r> Relocation<'r> {
 
     fn transfer(&mut self, original: &Path, target: &Path) -> Result<(), RunError> {
         let fault = |error| RunError::io(format!("cannot write {}", target.display()), error);
-        let from = self.whereabouts(original);
-        if let (Ok(real), Ok(there)) = (from.canonicalize(), target.canonicalize())
+        if let (Ok(real), Ok(there)) = (original.canonicalize(), target.canonicalize())
             && real == there
         {
             return Ok(());
@@ -106,42 +102,33 @@ impl<'r> Relocation<'r> {
             Ok(_) => fs::remove_file(target).map_err(fault)?,
             Err(_) => {}
         }
-        let ours = from.starts_with(self.scratch) && !has_links(&from);
-        if ours && fs::rename(&from, target).is_ok() {
-            self.moved.insert(from, target.to_owned());
-            return Ok(());
+        if original.starts_with(self.scratch) {
+            return self.give(original, target);
         }
-        // Another file system, a link, or something that is not ours to move.
-        let guard = if from.starts_with(self.scratch) {
-            &Guard::default()
-        } else {
-            self.guard
-        };
-        copy(&from, target, guard)
+        copy(original, target, self.guard)
     }
 
-    /// Where a path is now, after some of what lay there was moved.
-    fn whereabouts(&self, path: &Path) -> PathBuf {
-        for ancestor in path.ancestors() {
-            if let Some(now) = self.moved.get(ancestor)
-                && let Ok(below) = path.strip_prefix(ancestor)
-            {
-                return if below.as_os_str().is_empty() {
-                    now.clone()
-                } else {
-                    now.join(below)
-                };
-            }
+    /// Gives what the run made another name, links followed. A file of the run is not copied unless it must be:
+    /// several names for a large one must not fill the disk. What it was called before goes with the scratch
+    /// folder. What a link leads to outside of that was given to the run, and is copied.
+    fn give(&self, from: &Path, target: &Path) -> Result<(), RunError> {
+        let fault = |error| RunError::io(format!("cannot write {}", target.display()), error);
+        let real = from.canonicalize().map_err(fault)?;
+        if !real.starts_with(self.scratch) {
+            // Whether it may be given away was decided when it was found.
+            return copy(&real, target, &Guard::default());
         }
-        path.to_owned()
+        if !real.is_dir() {
+            let linked = fs::hard_link(&real, target);
+            return linked.or_else(|_| copy(&real, target, &Guard::default()));
+        }
+        make_folder(target)?;
+        for entry in fs::read_dir(&real).map_err(fault)? {
+            let entry = entry.map_err(fault)?;
+            self.give(&entry.path(), &target.join(entry.file_name()))?;
+        }
+        Ok(())
     }
-}
-
-/// True where a tree holds links: these must become copies.
-fn has_links(path: &Path) -> bool {
-    walkdir::WalkDir::new(path)
-        .into_iter()
-        .any(|entry| entry.map_or(true, |entry| entry.path_is_symlink()))
 }
 
 /// The object of something that lies at its last place.

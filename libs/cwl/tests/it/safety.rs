@@ -46,6 +46,55 @@ fn a_link_inside_the_work_folder_is_followed() {
 }
 
 #[test]
+fn each_name_of_a_file_is_an_output_of_its_own() {
+    let bench = Bench::new();
+    let tool = shell(
+        "echo x > a && ln -s a f && mkdir d && ln -s ../a d/g",
+        "{all: {type: 'File[]', outputBinding: {glob: [a, f]}}, d: {type: Directory, outputBinding: {glob: d}}}",
+    );
+    let outputs = bench.outputs(&tool, "{}");
+    for (at, name) in ["a", "f"].into_iter().enumerate() {
+        assert_eq!(outputs["all"][at]["basename"], name);
+        assert_eq!(crate::text_of(&outputs["all"][at]), "x\n");
+        assert!(!bench.path(&format!("out/{name}")).is_symlink());
+    }
+    assert!(!bench.path("out/d/g").is_symlink());
+    assert_eq!(crate::text_of(&outputs["d"]["listing"][0]), "x\n");
+}
+
+#[test]
+fn a_folder_that_a_link_puts_into_itself_is_refused_by_name() {
+    let folder = "{d: {type: Directory, outputBinding: {glob: d}}}";
+    refused(
+        &shell("mkdir d && ln -s ../d d/again", folder),
+        "`d/again` is a link to `d`",
+    );
+    refused(
+        &shell("mkdir d e && ln -s ../e d/e && ln -s ../d e/d", folder),
+        "`d/e/d` is a link to `d`",
+    );
+}
+
+#[test]
+fn an_output_that_is_an_input_is_a_copy() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("in.txt"), "x\n").unwrap();
+    let tool = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [ln, -s]\n\
+         inputs: {i: {type: File, inputBinding: {position: 1}}, n: {type: string, inputBinding: {position: 2}}}\n\
+         outputs: {f: {type: File, outputBinding: {glob: f}}}\n";
+    let order = format!(
+        "{{i: {{class: File, path: {}}}, n: f}}",
+        bench.path("in.txt").display()
+    );
+    bench.outputs(tool, &order);
+    std::fs::write(bench.path("out/f"), "changed").unwrap();
+    assert_eq!(
+        std::fs::read_to_string(bench.path("in.txt")).unwrap(),
+        "x\n"
+    );
+}
+
+#[test]
 fn a_glob_does_not_leave_the_work_folder() {
     for glob in ["/etc/passwd", "../../*", "a/../../../x"] {
         let outputs = format!("{{f: {{type: 'File[]', outputBinding: {{glob: {glob}}}}}}}");
