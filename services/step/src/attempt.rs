@@ -80,6 +80,7 @@ impl Attempt {
 
         self.begin(Phase::Storing);
         let named = Outputs::name(&mut outputs, &folders)?;
+        named.tell_renamed(&self.reporter);
         let stored = named.store(&node, &self.reporter, job.limits.output_bytes);
         usage.add_bytes_out(runtime.block_on(stored)?);
         Ok(outputs)

@@ -24,6 +24,8 @@ pub struct Outputs {
     /// Path below the attempt's folder, and name.
     files: BTreeMap<PathBuf, ObjectKey>,
     taken: BTreeSet<ObjectKey>,
+    /// Names that no object may have, and what stands for each.
+    renamed: BTreeMap<String, String>,
 }
 
 impl Outputs {
@@ -36,9 +38,11 @@ impl Outputs {
             folder: Folder::open(&folders.root)?,
             files: BTreeMap::new(),
             taken: BTreeSet::new(),
+            renamed: BTreeMap::new(),
         };
         for (id, value) in outputs {
-            named.walk(value, &segment(id))?;
+            let below = named.segment(id);
+            named.walk(value, &below)?;
         }
         Ok(named)
     }
@@ -65,7 +69,7 @@ impl Outputs {
             .get("basename")
             .and_then(Value::as_str)
             .unwrap_or("folder");
-        let below = format!("{below}/{}", segment(name));
+        let below = format!("{below}/{}", self.segment(name));
         fields
             .get_mut("listing")
             .map_or(Ok(()), |listing| self.walk(listing, &below))
@@ -103,7 +107,7 @@ impl Outputs {
 
     /// `<output>/<file>`, or `<output>/<number>/<file>` where that is taken.
     fn free_name(&mut self, below: &str, basename: &str) -> Result<ObjectKey, StepError> {
-        let last = segment(basename);
+        let last = self.segment(basename);
         let first = std::iter::once(format!("{below}/{last}"));
         let further = (2..).map(|number: u64| format!("{below}/{number}/{last}"));
         for name in first.chain(further) {
@@ -115,6 +119,25 @@ impl Outputs {
             }
         }
         unreachable!("there are more numbers than files")
+    }
+
+    fn segment(&mut self, text: &str) -> String {
+        let segment = segment(text);
+        if segment != text {
+            self.renamed.insert(text.to_owned(), segment.clone());
+        }
+        segment
+    }
+
+    /// Says which names were changed, and to what.
+    pub fn tell_renamed(&self, reporter: &Reporter) {
+        for (name, segment) in &self.renamed {
+            let name = name.escape_debug();
+            let text = format!(
+                "output `{name}` is stored as `{segment}`: names of objects have letters, digits, `.`, `_` and `-`"
+            );
+            reporter.log("", true, text);
+        }
     }
 
     /// Stores all files; answers the sum of their bytes.

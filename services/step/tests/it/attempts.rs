@@ -164,6 +164,39 @@ fn a_link_that_a_tool_plants_is_taken_away_and_reported() {
 }
 
 #[test]
+fn two_names_of_one_file_are_two_outputs_and_a_folder_within_itself_is_refused() {
+    let bench = bench();
+    let told = bench.run(
+        &shell("echo hi > o.txt; ln -s o.txt l; ln o.txt h"),
+        json!({}),
+    );
+    assert_eq!(told.outputs()["files"].as_array().unwrap().len(), 3);
+    for name in ["files/o.txt", "files/l", "files/h"] {
+        assert_eq!(bench.stored(name), "hi\n");
+    }
+
+    let mut folder = shell("mkdir d; echo hi > d/f; ln -s ../d d/again");
+    folder["outputs"] = json!({"d": {"type": "Directory", "outputBinding": {"glob": "d"}}});
+    let told = crate::bench::bench().run(&folder, json!({}));
+    let (_, message, _) = told.failure();
+    assert!(message.contains("`d/again` is a link to `d`"), "{message}");
+}
+
+#[test]
+fn an_output_that_is_stored_under_another_name_is_told() {
+    let bench = bench();
+    let told = bench.run(&shell("echo hi > 'a b.txt'; echo hi > fine.txt"), json!({}));
+    told.outputs();
+    assert_eq!(bench.stored("files/a_b.txt"), "hi\n");
+    let log = told.log();
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(
+        log[0].starts_with("output `a b.txt` is stored as `a_b.txt`"),
+        "{log:?}"
+    );
+}
+
+#[test]
 fn a_limit_that_a_tool_hits_is_named_with_its_number() {
     let mut bench = bench();
     bench.limits.memory_bytes = 300 * MIB;
