@@ -225,6 +225,11 @@ fn step_obstacle(step: &Step, site: &Site, now: Timestamp) -> Option<Obstacle> {
             });
         }
     }
+    // Without a limit of its own a step takes what is left; a core for a second is the least.
+    let least = u64::from(needs.resources.cores);
+    if let Some(left) = site.core_seconds_left.filter(|left| *left < least) {
+        return Some(Obstacle::Budget { needs: least, left });
+    }
     let software = site.software.as_ref()?;
     let missing: Vec<String> = needs.software.difference(software).cloned().collect();
     (!missing.is_empty()).then_some(Obstacle::Software(missing))

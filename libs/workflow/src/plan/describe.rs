@@ -180,9 +180,10 @@ impl<'a> View<'a> {
     }
 
     /// The sum of its steps' limits, jobs that do not fit side by side one after the other. A step
-    /// without a limit may take all the site allows.
+    /// without a limit may take all the site allows, and its share of what is left of the grant.
     fn wall_seconds(&self, cut: &Cut, site: &Site, resources: Resources) -> u64 {
         let longest = site.longest_seconds.unwrap_or(LONGEST_SECONDS);
+        let longest = longest.min(self.seconds_left(site, resources));
         let seconds = |&step: &usize| {
             let needs = &self.step(step).needs;
             let at_once = resources.cores / needs.resources.cores.max(1);
@@ -197,6 +198,21 @@ impl<'a> View<'a> {
             sum.min(longest)
         };
         declared.map_or(longest, sum)
+    }
+
+    /// How long a fragment may take before its share of the grant is used up. A site holds all that a fragment
+    /// may use from its begin on, so fragments under one grant must not each ask for all that is left.
+    fn seconds_left(&self, site: &Site, resources: Resources) -> u64 {
+        let Some(left) = site.core_seconds_left else {
+            return u64::MAX;
+        };
+        let grant = site.access.grant();
+        let sharing = self
+            .cuts
+            .iter()
+            .filter(|cut| self.site(cut.site).access.grant() == grant)
+            .count();
+        left / u64::from(resources.cores.max(1)) / u64::from(number(sharing).max(1))
     }
 
     /// Enough for the largest job; up to all that may run side by side, where the site has it free.
