@@ -6,6 +6,7 @@
 //! [`StepObjects`]: crate::domain::step::StepObjects
 
 mod keeper;
+mod places;
 pub mod process;
 mod protocol;
 pub mod routes;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use oc_kernel::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::places::Places;
 use super::protocol::{Line, Report, Told};
 use super::tree;
 use crate::domain::runtime::{AttemptEvent, AttemptReport, End, Event, Measured, RuntimeError};
@@ -29,6 +30,8 @@ pub(super) struct Start {
     pub(super) program: PathBuf,
     pub(super) job: PathBuf,
     pub(super) log: PathBuf,
+    /// What of this machine no partner reads.
+    pub(super) places: Places,
     pub(super) macaroon: String,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: mpsc::Sender<AttemptEvent>,
@@ -104,10 +107,8 @@ fn spawn(
     ended: watch::Receiver<bool>,
 ) -> Result<(Arc<Running>, Child, ChildStdout), RuntimeError> {
     let failed = |what: &str, error: std::io::Error| {
-        RuntimeError::Failed(format!(
-            "cannot {what} `{}`: {error}",
-            start.program.display()
-        ))
+        tracing::error!(runner = %start.program.display(), %error, "cannot {what} the runner");
+        RuntimeError::Failed(format!("this node cannot {what} its runner: {error}"))
     };
     let log = File::create(&start.log).map_err(|error| failed("keep the log of", error))?;
     let mut child = Command::new(&start.program)
@@ -195,11 +196,25 @@ impl Keeper {
     fn pass(&self, event: Event) {
         let event = AttemptEvent {
             at: self.start.clock.now(),
-            event,
+            event: self.neutral(event),
         };
         if self.start.events.blocking_send(event).is_err() {
             tracing::debug!("nobody listens to this attempt any more");
         }
+    }
+
+    /// The event without places of this machine.
+    fn neutral(&self, mut event: Event) -> Event {
+        let text = match &mut event {
+            Event::Log(line) => &mut line.text,
+            Event::Ended(AttemptReport {
+                end: End::Failed { message, .. },
+                ..
+            }) => message,
+            _ => return event,
+        };
+        *text = self.start.places.hide(std::mem::take(text));
+        event
     }
 
     fn wait(&self, child: &mut Child, limit: Duration) -> Option<ExitStatus> {

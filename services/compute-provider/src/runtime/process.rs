@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{Notify, mpsc};
 
 use super::keeper::{self, Running, Start};
+use super::places::Places;
 use super::protocol::{Job, Limits};
 use crate::domain::attempt::AttemptKey;
 use crate::domain::runtime::{AttemptEvent, AttemptSpec, Runtime, RuntimeError, SandboxReport};
@@ -172,10 +173,9 @@ impl ProcessRuntime {
         }
         let runner = &self.0.runner;
         (!runner.is_file()).then(|| {
-            format!(
-                "the runner `{}` is not there: build or install {RUNNER}",
-                runner.display()
-            )
+            // Partners read the answer: where it should be is for this node's log.
+            tracing::warn!(runner = %runner.display(), "the runner is not there");
+            format!("the runner is not there: build or install {RUNNER}")
         })
     }
 
@@ -237,6 +237,7 @@ impl ProcessRuntime {
             program: self.0.runner.clone(),
             job: place.job,
             log: place.log,
+            places: Places::of(&place.work),
             macaroon,
             clock: Arc::clone(&self.0.clock),
             events,
@@ -344,8 +345,11 @@ fn runner(settings: &ProcessSettings) -> PathBuf {
         .unwrap_or_else(|| RUNNER.into())
 }
 
+/// The path is for this node's log: the text goes to whoever the attempt is for.
 fn cannot(what: &str, path: &Path, error: &dyn std::error::Error) -> RuntimeError {
-    RuntimeError::Failed(format!("cannot {what} `{}`: {error}", path.display()))
+    tracing::error!(path = %path.display(), %error, "cannot {what} a folder of attempts");
+    let name = path.file_name().unwrap_or_default().display();
+    RuntimeError::Failed(format!("this node cannot {what} `{name}`: {error}"))
 }
 
 async fn blocking<T: Send + 'static>(

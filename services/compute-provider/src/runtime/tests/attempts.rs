@@ -223,15 +223,48 @@ async fn a_runner_that_is_not_installed_is_missed_before_anything_starts() {
     let clock = Arc::new(SystemClock);
     let runtime = ProcessRuntime::open(&settings, &root, &bench.address, clock).unwrap();
     let report = runtime.sandbox().await;
-    assert!(!report.isolated && report.missing.unwrap().contains("/nowhere/oc-step"));
+    assert!(!report.isolated && report.missing.unwrap().contains("install oc-step"));
     let (sender, _events) = mpsc::channel(16);
     let error = runtime
         .start(shell("true"), sender)
         .await
         .unwrap_err()
         .to_string();
-    assert!(error.contains("/nowhere/oc-step"), "{error}");
+    assert!(error.contains("install oc-step"), "{error}");
+    assert!(!error.contains("/nowhere"), "{error}");
     assert_eq!(runtime.running().await, []);
+}
+
+#[tokio::test]
+async fn neither_log_nor_failure_names_where_attempts_lie_here() {
+    let bench = bench().await;
+    let mut spec = shell("pwd; echo $HOME/a.txt >&2; ln -s ../d d");
+    spec.document = spec
+        .document
+        .replace("\"glob\":\"*\"", "\"glob\":\"nothing-*.tif\"");
+    let (events, report) = bench.run(spec).await;
+    let mut texts: Vec<String> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Log(line) => Some(line.text.clone()),
+            _ => None,
+        })
+        .collect();
+    assert!(texts.len() >= 2, "{texts:?}");
+    assert!(texts[0].starts_with("work/"), "{texts:?}");
+    texts.push(format!("{report:?}"));
+    let here = bench.folder.path().display().to_string();
+    for text in texts {
+        assert!(!text.contains(&here), "{text}");
+    }
+    // A document that cannot be run fails with a text of the engine.
+    let mut spec = shell("true");
+    spec.document = spec.document.replace("\"glob\":\"*\"", "\"glob\":\"../*\"");
+    let (_, report) = bench.run(spec).await;
+    let End::Failed { message, .. } = report.end else {
+        panic!("{report:?}")
+    };
+    assert!(!message.contains(&here), "{message}");
 }
 
 #[tokio::test]
