@@ -21,8 +21,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            store: PathBuf::from("data/accounting.db"),
-            ledger: PathBuf::from("data/usage.db"),
+            store: PathBuf::from("accounting.db"),
+            ledger: PathBuf::from("ledger.db"),
             currency: "EUR".to_owned(),
             settle_seconds: 10,
         }

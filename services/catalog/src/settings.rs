@@ -22,7 +22,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            store: PathBuf::from("data/catalog.db"),
+            store: PathBuf::from("catalog.db"),
             poll_seconds: 4,
             partner_listings: 10_000,
             parallel_pulls: 8,

@@ -1,5 +1,7 @@
 //! Where records lie: append-only, in the order of each grant's log. A record is written once and never changed.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use oc_kernel::{Classify, Kind};
 use oc_trust::{BooksKey, RecordId, UsageRecord};
@@ -15,7 +17,17 @@ pub enum LedgerError {
         /// The length it has.
         size: u64,
     },
-    /// The driver's, or a broken file.
+    /// The file is no ledger, or not whole.
+    #[error(
+        "the ledger of usage {} is damaged: stop the node and restore this file from a backup", path.display()
+    )]
+    Damaged {
+        /// Where it lies.
+        path: PathBuf,
+        /// What the driver found.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The driver's.
     #[error("the ledger of usage cannot be read or written")]
     Driver(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Too much waits to be written.
@@ -27,7 +39,7 @@ impl Classify for LedgerError {
     fn kind(&self) -> Kind {
         match self {
             LedgerError::Moved { .. } => Kind::Conflict,
-            LedgerError::Driver(_) => Kind::Internal,
+            LedgerError::Damaged { .. } | LedgerError::Driver(_) => Kind::Internal,
             LedgerError::Busy => Kind::Exhausted,
         }
     }

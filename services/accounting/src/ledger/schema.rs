@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::driver;
 use crate::domain::LedgerError;
 
 /// Raised by every change of the tables.
 const VERSION: i64 = 1;
+
+/// How long a lock of another process is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "
     CREATE TABLE books (
@@ -31,25 +34,13 @@ const TABLES: &str = "
 ";
 
 pub(super) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
-    let connection = Connection::open(path).map_err(driver)?;
-    connection
-        .busy_timeout(Duration::from_secs(5))
-        .map_err(driver)?;
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
-        .map_err(driver)?;
-    // A record is answered for once it is on disk.
-    connection
-        .pragma_update(None, "synchronous", "FULL")
-        .map_err(driver)?;
-    let version: i64 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(driver)?;
+    let (connection, version) = open_file(path).map_err(|error| cannot_open(path, error))?;
     match version {
         VERSION => {}
         0 => {
             let create = format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
-            connection.execute_batch(&create).map_err(driver)?;
+            let created = connection.execute_batch(&create);
+            created.map_err(|error| cannot_open(path, error))?;
         }
         newer => {
             let text = format!(
@@ -64,9 +55,31 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, LedgerError> {
 
 pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(driver)?;
-    connection
-        .busy_timeout(Duration::from_secs(5))
-        .map_err(driver)?;
-    Ok(connection)
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(connection)
+    };
+    open().map_err(|error| cannot_open(path, error))
+}
+
+/// The file, set up for writing, and its format.
+fn open_file(path: &Path) -> rusqlite::Result<(Connection, i64)> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // A record is answered for once it is on disk.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((connection, version))
+}
+
+fn cannot_open(path: &Path, error: rusqlite::Error) -> LedgerError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => LedgerError::Damaged {
+            path: path.to_owned(),
+            source: error.into(),
+        },
+        _ => driver(error),
+    }
 }

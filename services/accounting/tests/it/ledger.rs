@@ -146,3 +146,15 @@ async fn many_writers_leave_no_gap_and_no_double() {
     let numbers: Vec<u64> = read.iter().map(|record| record.seq).collect();
     assert_eq!(numbers, (0..128).collect::<Vec<u64>>());
 }
+
+#[tokio::test]
+async fn a_damaged_ledger_is_to_be_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    std::fs::write(&path, "no ledger at all, ".repeat(512)).unwrap();
+    let error = SqliteLedger::open(&path).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("ledger.db is damaged"), "{text}");
+    assert!(text.contains("from a backup"), "{text}");
+}
