@@ -133,37 +133,30 @@ fn faces(accounting: Accounting, door: Door) -> App {
 }
 
 fn access() -> Vec<Access> {
-    let rest = |method, path| Access::rest(method, format!("/api/accounting/v1{path}"), Role::User);
-    let usage = |method| {
-        Access::rpc(
-            format!("/oc.accounting.v1.UsageService/{method}"),
-            Role::User,
-        )
-    };
+    let rest = |method, path, role| Access::rest(method, format!("/api/accounting/v1{path}"), role);
+    let usage =
+        |method, role| Access::rpc(format!("/oc.accounting.v1.UsageService/{method}"), role);
     let books = |method| {
         let path = format!("/oc.federation.v1.BooksService/{method}");
         Access::rpc(path, Role::Partner).or(Role::Service)
     };
     vec![
-        rest(Method::GET, "/records"),
-        rest(Method::GET, "/sums"),
-        rest(Method::GET, "/exports"),
-        rest(Method::GET, "/books/{grant_id}"),
-        rest(Method::POST, "/books/{grant_id}/settle"),
-        Access::rest(
+        rest(Method::GET, "/records", Role::User),
+        rest(Method::GET, "/sums", Role::User),
+        rest(Method::GET, "/exports", Role::User),
+        rest(Method::GET, "/books/{grant_id}", Role::Operator),
+        rest(Method::POST, "/books/{grant_id}/settle", Role::Operator),
+        rest(
             Method::POST,
-            "/api/accounting/v1/records/{record_id}/corrections",
+            "/records/{record_id}/corrections",
             Role::Operator,
         ),
-        usage("ListUsage"),
-        usage("SumUsage"),
-        usage("ExportUsage"),
-        usage("GetBooks"),
-        usage("SettleBooks"),
-        Access::rpc(
-            "/oc.accounting.v1.UsageService/CorrectUsage",
-            Role::Operator,
-        ),
+        usage("ListUsage", Role::User),
+        usage("SumUsage", Role::User),
+        usage("ExportUsage", Role::User),
+        usage("GetBooks", Role::Operator).or(Role::Service),
+        usage("SettleBooks", Role::Operator).or(Role::Service),
+        usage("CorrectUsage", Role::Operator),
         books("ListUsageRecords"),
         books("GetBooksHead"),
         books("Countersign"),

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
 use oc_kernel::Kind;
 use oc_proto::accounting::v1 as pb;
+use oc_service::access::Principal;
 use oc_service::{Json, Path, Problem, Query};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,9 +36,10 @@ pub(crate) fn api() -> OpenApiRouter<UsageFace> {
 )]
 async fn list_records(
     State(usage): State<UsageFace>,
+    caller: Principal,
     Query(asked): Query<pb::ListUsageRequest>,
 ) -> Result<Json<pb::ListUsageResponse>, Problem> {
-    Ok(Json(usage.list(asked).await?))
+    Ok(Json(usage.list(&caller, asked).await?))
 }
 
 /// Puts another record in place of a wrong one; the body names what it should have held.
@@ -73,6 +75,7 @@ async fn correct_record(
 )]
 async fn list_sums(
     State(usage): State<UsageFace>,
+    caller: Principal,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Json<pb::SumUsageResponse>, Problem> {
     let mut asked = pb::SumUsageRequest::default();
@@ -84,7 +87,7 @@ async fn list_sums(
             _ => return Err(malformed(format!("the parameter `{name}` is not known"))),
         }
     }
-    Ok(Json(usage.sum(asked).await?))
+    Ok(Json(usage.sum(&caller, asked).await?))
 }
 
 /// The agreed records as one file; both organisations of a grant get the same bytes.
@@ -103,6 +106,7 @@ async fn list_sums(
 )]
 async fn export(
     State(usage): State<UsageFace>,
+    caller: Principal,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     let mut asked = pb::ExportUsageRequest::default();
@@ -114,7 +118,7 @@ async fn export(
             _ => return Err(malformed(format!("the parameter `{name}` is not known"))),
         }
     }
-    let export = usage.export(asked).await?;
+    let export = usage.export(&caller, asked).await?;
     Ok(([(header::CONTENT_TYPE, export.media_type)], export.content).into_response())
 }
 

@@ -62,6 +62,7 @@ impl Accounting {
     /// # Errors
     /// The store's.
     pub async fn observe(&self, event: &AttemptEvent) -> Result<(), AccountingError> {
+        self.note_person(event).await?;
         let BooksKey::Grant(grant) = event.grant_id else {
             return Ok(());
         };

@@ -5,6 +5,7 @@ use oc_trust::{BooksKey, UsageRecord};
 use super::books::Books;
 use super::error::AccountingError;
 use super::month::Month;
+use super::reach::Reach;
 use super::service::Accounting;
 use super::sums::Account;
 
@@ -38,7 +39,7 @@ struct Part {
 }
 
 impl Accounting {
-    /// The agreed records of one grant or of all, of one month or of all. Of our own work, which nobody else has
+    /// The agreed records of one grant or of all within `reach`, of one month or of all. Of our own work, which nobody else has
     /// books of, all records.
     ///
     /// # Errors
@@ -47,17 +48,22 @@ impl Accounting {
         &self,
         books: Option<BooksKey>,
         month: Option<Month>,
+        reach: &Reach,
         format: Format,
     ) -> Result<Export, AccountingError> {
         let accounts = self.accounts().await?;
         let keys: Vec<BooksKey> = match books {
             Some(key) => vec![key],
-            None => accounts.keys().copied().collect(),
+            None => accounts
+                .keys()
+                .copied()
+                .filter(|key| reach.touches(*key))
+                .collect(),
         };
         let mut parts = Vec::new();
         for key in keys {
             let account = accounts.get(&key).copied();
-            parts.push(self.part(key, account, month).await?);
+            parts.push(self.part(key, account, month, reach).await?);
         }
         Ok(match format {
             Format::Json => Export {
@@ -76,6 +82,7 @@ impl Accounting {
         key: BooksKey,
         account: Option<Account>,
         month: Option<Month>,
+        reach: &Reach,
     ) -> Result<Part, AccountingError> {
         let (head, size) = match key {
             BooksKey::Own => (None, self.0.model.catch_up(key).await?),
@@ -98,6 +105,7 @@ impl Accounting {
             at += batch.len() as u64;
             let wanted = |record: &UsageRecord| {
                 record.seq < size
+                    && reach.has_record(record)
                     && month.is_none_or(|month| month == Month::of_ms(record.ended_ms))
             };
             records.extend(batch.into_iter().filter(wanted));

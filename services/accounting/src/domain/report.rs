@@ -12,6 +12,7 @@ use super::cause::Cause;
 use super::error::AccountingError;
 use super::month::Month;
 use super::observation::Observation;
+use super::reach::Reach;
 use super::service::Accounting;
 use super::sums::{Sum, SumBy};
 
@@ -84,7 +85,7 @@ impl Accounting {
         })
     }
 
-    /// Records of one grant or of all, by books and position.
+    /// Records of one grant or of all within `reach`, by books and position.
     ///
     /// # Errors
     /// When the page token is damaged, or the store's.
@@ -92,6 +93,7 @@ impl Accounting {
         &self,
         books: Option<BooksKey>,
         month: Option<Month>,
+        reach: &Reach,
         page: &PageRequest,
     ) -> Result<Page<Listed>, AccountingError> {
         let (mut after, limit) = (Position::read(page.token.as_ref())?, page.limit());
@@ -112,7 +114,8 @@ impl Accounting {
                 for record in self.0.ledger.read(key, at, BATCH).await? {
                     at += 1;
                     looked_at += 1;
-                    if month.is_none_or(|month| month == Month::of_ms(record.ended_ms)) {
+                    let wanted = month.is_none_or(|month| month == Month::of_ms(record.ended_ms));
+                    if wanted && reach.has_record(&record) {
                         let currency = account.currency;
                         items.push(Listed { record, currency });
                     }
@@ -132,7 +135,7 @@ impl Accounting {
         Ok(Page { items, next: None })
     }
 
-    /// Sums of a month and of one other organisation, or of all, kept apart as asked.
+    /// Sums of the records within `reach`, of a month and of one other organisation, or of all, kept apart as asked.
     ///
     /// # Errors
     /// The store's.
@@ -141,6 +144,7 @@ impl Accounting {
         month: Option<Month>,
         org: Option<OrgId>,
         by: &[SumBy],
+        reach: &Reach,
     ) -> Result<Vec<Sum>, AccountingError> {
         self.0.model.catch_up_all().await?;
         let accounts = self.accounts().await?;
@@ -148,7 +152,7 @@ impl Accounting {
         Ok(self
             .0
             .model
-            .with_sums(|sums| sums.by(month, org, by, account)))
+            .with_sums(|sums| sums.by(month, org, by, reach, account)))
     }
 
     /// The grants that we as the consumer should settle: an attempt that ended since `since_ms` is not in the

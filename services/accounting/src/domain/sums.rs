@@ -6,6 +6,7 @@ use oc_kernel::{Money, Name, OrgId};
 use oc_trust::{BooksKey, Currency, UsageRecord};
 
 use super::month::Month;
+use super::reach::Reach;
 
 /// Who used whose machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -163,6 +164,7 @@ impl Sums {
         month: Option<Month>,
         org: Option<OrgId>,
         by: &[SumBy],
+        reach: &Reach,
         account: impl Fn(BooksKey) -> Option<Account>,
     ) -> Vec<Sum> {
         let mut sums = BTreeMap::new();
@@ -172,6 +174,7 @@ impl Sums {
             };
             let wanted = month.is_none_or(|month| month == key.month)
                 && org.is_none_or(|org| org == account.other)
+                && reach.has(key.books, &key.pseudonym)
                 && totals.records > 0;
             if !wanted {
                 continue;

@@ -4,6 +4,7 @@ use oc_kernel::{PageRequest, PageToken};
 use oc_proto::accounting::v1 as pb;
 use oc_proto::accounting::v1::usage_service_server::UsageService;
 use oc_service::OrStatus as _;
+use oc_service::access::{Principal, Role};
 use oc_trust::BooksKey;
 use tonic::{Request, Response, Status};
 
@@ -11,7 +12,7 @@ use super::{
     books_in, grant_in, listed_out, month_in, org_in, record_out, settled_out, state_out,
     sum_by_in, sum_out, unreadable,
 };
-use crate::domain::{Accounting, AccountingError, Changes, Export, Format};
+use crate::domain::{Accounting, AccountingError, Changes, Export, Format, Reach};
 use crate::grpc::Unreadable;
 
 #[derive(Clone)]
@@ -43,8 +44,17 @@ impl oc_kernel::Classify for UsageError {
 }
 
 impl UsageFace {
+    /// Operators and our services see everybody's records, a user their own.
+    async fn reach(&self, caller: &Principal) -> Result<Reach, UsageError> {
+        match caller.user() {
+            Some(user) if !Role::Operator.admits(caller) => Ok(self.0.reach_of(&user.id).await?),
+            _ => Ok(Reach::All),
+        }
+    }
+
     pub(crate) async fn list(
         &self,
+        caller: &Principal,
         asked: pb::ListUsageRequest,
     ) -> Result<pb::ListUsageResponse, UsageError> {
         let page = PageRequest {
@@ -52,7 +62,10 @@ impl UsageFace {
             token: PageToken::parse(&asked.page_token).map_err(unreadable)?,
         };
         let (books, month) = (books_in(&asked.grant_id)?, month_in(&asked.month)?);
-        let page = self.0.list(books, month, &page).await?;
+        let page = self
+            .0
+            .list(books, month, &self.reach(caller).await?, &page)
+            .await?;
         Ok(pb::ListUsageResponse {
             records: page.items.into_iter().map(listed_out).collect(),
             next_page_token: page
@@ -63,22 +76,35 @@ impl UsageFace {
 
     pub(crate) async fn sum(
         &self,
+        caller: &Principal,
         asked: pb::SumUsageRequest,
     ) -> Result<pb::SumUsageResponse, UsageError> {
         let (month, org) = (month_in(&asked.month)?, org_in(&asked.org_id)?);
-        let sums = self.0.sum(month, org, &sum_by_in(&asked.by)?).await?;
+        let (by, reach) = (sum_by_in(&asked.by)?, self.reach(caller).await?);
+        let sums = self.0.sum(month, org, &by, &reach).await?;
         Ok(pb::SumUsageResponse {
             sums: sums.into_iter().map(sum_out).collect(),
         })
     }
 
-    pub(crate) async fn export(&self, asked: pb::ExportUsageRequest) -> Result<Export, UsageError> {
+    pub(crate) async fn export(
+        &self,
+        caller: &Principal,
+        asked: pb::ExportUsageRequest,
+    ) -> Result<Export, UsageError> {
         let format = match asked.format() {
             pb::ExportFormat::Csv => Format::Csv,
             pb::ExportFormat::Json | pb::ExportFormat::Unspecified => Format::Json,
         };
         let (books, month) = (books_in(&asked.grant_id)?, month_in(&asked.month)?);
-        Ok(self.0.export(books, month, format).await?)
+        let reach = self.reach(caller).await?;
+        // That there is a grant is no user's business who never ran anything under it.
+        match books {
+            Some(BooksKey::Grant(grant)) if !reach.touches(BooksKey::Grant(grant)) => {
+                Err(AccountingError::UnknownGrant(grant).into())
+            }
+            _ => Ok(self.0.export(books, month, &reach, format).await?),
+        }
     }
 
     pub(crate) async fn books(
@@ -124,7 +150,8 @@ impl UsageService for UsageFace {
         &self,
         request: Request<pb::ListUsageRequest>,
     ) -> Result<Response<pb::ListUsageResponse>, Status> {
-        let answer = self.list(request.into_inner()).await;
+        let caller = Principal::of_rpc(&request);
+        let answer = self.list(&caller, request.into_inner()).await;
         answer.or_status().map(Response::new)
     }
 
@@ -132,7 +159,8 @@ impl UsageService for UsageFace {
         &self,
         request: Request<pb::SumUsageRequest>,
     ) -> Result<Response<pb::SumUsageResponse>, Status> {
-        let answer = self.sum(request.into_inner()).await;
+        let caller = Principal::of_rpc(&request);
+        let answer = self.sum(&caller, request.into_inner()).await;
         answer.or_status().map(Response::new)
     }
 
@@ -140,7 +168,11 @@ impl UsageService for UsageFace {
         &self,
         request: Request<pb::ExportUsageRequest>,
     ) -> Result<Response<pb::ExportUsageResponse>, Status> {
-        let export = self.export(request.into_inner()).await.or_status()?;
+        let caller = Principal::of_rpc(&request);
+        let export = self
+            .export(&caller, request.into_inner())
+            .await
+            .or_status()?;
         Ok(Response::new(pb::ExportUsageResponse {
             content: export.content,
             media_type: export.media_type.to_owned(),

@@ -6,6 +6,7 @@ mod books;
 mod discovery;
 mod faces;
 mod ledger;
+mod people;
 mod reports;
 mod signing;
 mod world;

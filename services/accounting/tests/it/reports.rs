@@ -121,7 +121,7 @@ async fn questions_that_make_no_sense_are_refused_with_a_reason() {
     ] {
         let (found, body) = world
             .south
-            .raw("user", Method::GET, path, Value::Null)
+            .raw("operator", Method::GET, path, Value::Null)
             .await;
         let body = String::from_utf8_lossy(&body).into_owned();
         assert_eq!(found, status, "{path}: {body}");

@@ -143,7 +143,7 @@ impl Org {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let (status, body) = self.raw("user", Method::GET, path, Value::Null).await;
+        let (status, body) = self.raw("operator", Method::GET, path, Value::Null).await;
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
         body
@@ -151,14 +151,14 @@ impl Org {
 
     pub(crate) async fn export(&self, query: &str) -> Vec<u8> {
         let path = format!("/exports?{query}");
-        let (status, body) = self.raw("user", Method::GET, &path, Value::Null).await;
+        let (status, body) = self.raw("operator", Method::GET, &path, Value::Null).await;
         assert_eq!(status, StatusCode::OK);
         body
     }
 
     pub(crate) async fn settle(&self, grant: GrantId) -> (StatusCode, Value) {
         let path = format!("/books/{grant}/settle");
-        let (status, body) = self.raw("user", Method::POST, &path, Value::Null).await;
+        let (status, body) = self.raw("operator", Method::POST, &path, Value::Null).await;
         (status, serde_json::from_slice(&body).unwrap())
     }
 }
@@ -223,7 +223,7 @@ impl Attempt {
             run_id: self.run,
             fragment_id: self.fragment,
             attempt_id: self.attempt,
-            user: Some("ada".to_owned()),
+            user: Some("user".to_owned()),
             pseudonym: Some("p-4711".parse().unwrap()),
             state,
             at_ms: self.submitted_ms + after,
