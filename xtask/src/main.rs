@@ -57,7 +57,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(1)
+            let by_hand = error.downcast_ref::<setup::ByHand>().is_some();
+            ExitCode::from(if by_hand { 2 } else { 1 })
         }
     }
 }

@@ -91,28 +91,94 @@ fn install(needs: &[Need]) -> anyhow::Result<()> {
     install_packages(&packages)
 }
 
-fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
-    let command = format!("apt-get install -y {}", packages.join(" "));
-    if !is_there("apt-get") {
-        bail!(
-            "install these with your package manager and start again: {}",
-            packages.join(" ")
-        );
+/// What a person has to do first; the task ends with 2.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ByHand(String);
+
+impl std::fmt::Display for ByHand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
+}
+
+impl std::error::Error for ByHand {}
+
+/// Package managers other than apt, with their names of our packages where they differ from Debian's.
+const OTHER_MANAGERS: [(&str, &str, &[(&str, &str)]); 4] = [
+    (
+        "dnf",
+        "dnf install -y",
+        &[("gdal-bin", "gdal"), ("python3-venv", "python3")],
+    ),
+    (
+        "zypper",
+        "zypper install -y",
+        &[("gdal-bin", "gdal"), ("python3-venv", "python3")],
+    ),
+    (
+        "pacman",
+        "pacman -S --needed",
+        &[
+            ("gdal-bin", "gdal"),
+            ("python3", "python"),
+            ("python3-venv", "python"),
+        ],
+    ),
+    (
+        "apk",
+        "apk add",
+        &[("gdal-bin", "gdal-tools"), ("python3-venv", "python3")],
+    ),
+];
+
+/// Whether apt may be called: as root, by sudo (true), or not at all.
+fn by_sudo(
+    packages: &[&str],
+    is_there: impl Fn(&str) -> bool,
+    is_root: bool,
+    sudo_asks_nothing: bool,
+) -> Result<bool, ByHand> {
+    if !is_there("apt-get") {
+        let other = OTHER_MANAGERS
+            .iter()
+            .find(|(manager, ..)| is_there(manager));
+        let Some((_, install, names)) = other else {
+            return Err(ByHand(format!(
+                "no apt-get here; install these with your package manager and start again: {}",
+                packages.join(" ")
+            )));
+        };
+        let named = packages.iter().map(|package| {
+            let other = names.iter().find(|(debian, _)| debian == package);
+            other.map_or(*package, |(_, other)| *other)
+        });
+        let packages: Vec<_> = named.collect();
+        return Err(ByHand(format!(
+            "no apt-get here; run this and start again:\n    sudo {install} {}",
+            packages.join(" ")
+        )));
+    }
+    if !is_root && !sudo_asks_nothing {
+        return Err(ByHand(format!(
+            "this needs root; run these yourself and start again:\n    sudo apt-get update\n    sudo apt-get install \
+             -y --no-install-recommends {}",
+            packages.join(" ")
+        )));
+    }
+    Ok(!is_root)
+}
+
+fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
     let root = Command::new("id")
         .arg("-u")
         .output()
         .is_ok_and(|id| id.stdout == b"0\n");
-    let sudo = !root
-        && is_there("sudo")
+    let sudo_asks_nothing = is_there("sudo")
         && Command::new("sudo")
             .args(["-n", "true"])
             .output()
             .is_ok_and(|out| out.status.success());
-    if !root && !sudo {
-        eprintln!("this needs root; run it yourself and start again:\n    sudo {command}");
-        std::process::exit(2);
-    }
+    let sudo = by_sudo(packages, is_there, root, sudo_asks_nothing)?;
     eprintln!("installing with apt: {}", packages.join(" "));
     let run = |arguments: &[&str]| -> anyhow::Result<()> {
         let mut command = if sudo {
@@ -135,4 +201,25 @@ fn install_packages(packages: &[&str]) -> anyhow::Result<()> {
     let mut arguments = vec!["install", "-y", "--no-install-recommends"];
     arguments.extend(packages);
     run(&arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_install_is_given_the_command() {
+        let machine = |there: &'static [&str]| move |program: &str| there.contains(&program);
+        let needed = ["bubblewrap", "gdal-bin"];
+        let asked = |there, root, sudo| by_sudo(&needed, machine(there), root, sudo);
+        assert_eq!(asked(&["apt-get"], true, false), Ok(false));
+        assert_eq!(asked(&["apt-get", "sudo"], false, true), Ok(true));
+        let told = |there| asked(there, false, false).unwrap_err().to_string();
+        assert!(
+            told(&["apt-get"])
+                .contains("sudo apt-get install -y --no-install-recommends bubblewrap gdal-bin")
+        );
+        assert!(told(&["dnf"]).contains("sudo dnf install -y bubblewrap gdal"));
+        assert!(told(&[]).ends_with("bubblewrap gdal-bin"));
+    }
 }
