@@ -39,6 +39,8 @@ pub struct ListingFilter {
     pub fresh_only: bool,
     /// Most results.
     pub limit: Option<u32>,
+    /// Where the last page ended.
+    pub page_token: Option<String>,
 }
 
 /// Every call fails as [`ClientError`] says.
@@ -56,6 +58,7 @@ impl Catalog<'_> {
             ("bbox", &filter.bbox),
             ("from", &filter.from),
             ("to", &filter.to),
+            ("page_token", &filter.page_token),
         ];
         for (name, value) in single {
             query.extend(value.clone().map(|value| (name, value)));
@@ -65,6 +68,23 @@ impl Catalog<'_> {
         query.extend(filter.fresh_only.then(|| ("fresh_only", "true".to_owned())));
         query.extend(filter.limit.map(|limit| ("page_size", limit.to_string())));
         self.0.get(&format!("{PREFIX}/listings"), &query).await
+    }
+
+    /// Every listing there is, a page of 1,000 with each call.
+    pub async fn all(&self) -> Result<Vec<Listing>, ClientError> {
+        let mut filter = ListingFilter {
+            limit: Some(1000),
+            ..ListingFilter::default()
+        };
+        let mut listings = Vec::new();
+        loop {
+            let page = self.search(&filter).await?;
+            listings.extend(page.listings);
+            if page.next_page_token.is_empty() {
+                return Ok(listings);
+            }
+            filter.page_token = Some(page.next_page_token);
+        }
     }
 
     /// One listing.

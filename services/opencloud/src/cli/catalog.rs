@@ -82,6 +82,7 @@ async fn search(context: &Context, arguments: SearchArguments) -> Outcome {
         to: time(arguments.to, true)?,
         fresh_only: arguments.fresh,
         limit: Some(arguments.limit),
+        page_token: None,
     };
     let answer = context.client.catalog().search(&filter).await?;
     if context.output.is_json() {

@@ -1,10 +1,12 @@
 //! `opencloud favorite`.
 
+use std::collections::BTreeSet;
+
 use clap::Subcommand;
-use oc_kernel::{Classify as _, Kind};
 use oc_proto::backend::v1::{AddFavoriteRequest, Favorite};
 use serde::Serialize;
 
+use super::names::Names;
 use super::{CommandError, Context, Outcome, find, when};
 
 #[derive(Debug, Subcommand)]
@@ -42,11 +44,20 @@ pub(crate) async fn run(context: &Context, command: FavoriteCommand) -> Outcome 
                 .show(&favorite, |_| anstream::println!("marked {listing}"))
         }
         FavoriteCommand::List => {
-            let mut marked = Vec::new();
-            for favorite in backend.favorites().await? {
-                let offered = is_offered(context, &favorite).await?;
-                marked.push(Marked { favorite, offered });
-            }
+            let favorites = backend.favorites().await?;
+            let offered = match favorites.is_empty() {
+                true => BTreeSet::new(),
+                false => offered(context).await?,
+            };
+            let names = Names::of(context).await;
+            let marked: Vec<_> = favorites
+                .into_iter()
+                .map(|favorite| Marked {
+                    offered: offered
+                        .contains(&(favorite.owner.clone(), favorite.listing_id.clone())),
+                    favorite,
+                })
+                .collect();
             context.output.list(
                 &marked,
                 "no favourites: mark one with `opencloud favorite add`",
@@ -54,7 +65,7 @@ pub(crate) async fn run(context: &Context, command: FavoriteCommand) -> Outcome 
                 |Marked { favorite, offered }| {
                     let state = if *offered { "offered" } else { "gone" };
                     [
-                        find::short(&favorite.owner),
+                        names.show(&favorite.owner),
                         favorite.listing_id.clone(),
                         state.to_owned(),
                         favorite.note.clone(),
@@ -80,11 +91,9 @@ struct Marked {
     offered: bool,
 }
 
-async fn is_offered(context: &Context, favorite: &Favorite) -> Result<bool, CommandError> {
-    let catalog = context.client.catalog();
-    match catalog.listing(&favorite.owner, &favorite.listing_id).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == Kind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+/// Owner and id of every listing.
+async fn offered(context: &Context) -> Result<BTreeSet<(String, String)>, CommandError> {
+    let listings = context.client.catalog().all().await?;
+    let keys = listings.into_iter();
+    Ok(keys.map(|it| (it.owner, it.listing_id)).collect())
 }
