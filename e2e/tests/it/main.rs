@@ -5,6 +5,7 @@ mod commands;
 mod cutting;
 mod demo;
 mod joining;
+mod lasting;
 mod leaving;
 mod mains;
 mod outage;
