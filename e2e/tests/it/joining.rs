@@ -155,3 +155,14 @@ async fn peers_find_each_other_again_after_one_was_killed() {
     pair.south.begin().await;
     pair.connected().await;
 }
+
+#[tokio::test]
+async fn a_join_without_trouble_logs_none() {
+    for _ in 0..3 {
+        let pair = Pair::meet().await;
+        for node in [&pair.north, &pair.south] {
+            let log = node.log();
+            assert!(!log.contains("is not introduced"), "{log}");
+        }
+    }
+}

@@ -5,6 +5,8 @@ mod addresses;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use oc_federation::bulk::{self, BulkLimits};
 use oc_federation::grpc::{self, ServeLimits};
 use oc_federation::{
@@ -26,6 +28,13 @@ use crate::door::inbound::InboundDoor;
 const JOIN: Duration = Duration::from_secs(11);
 const REJOIN: Duration = Duration::from_secs(10);
 
+/// What answers the peers of a network. Streams wait until it runs, so that a member that is faster than the rest of
+/// a join is answered a moment later and not refused.
+struct Doors {
+    calls: BoxFuture<'static, ()>,
+    bulk: BoxFuture<'static, ()>,
+}
+
 impl Discovery {
     /// Makes a network with a fresh key.
     pub(crate) async fn create_network(
@@ -46,9 +55,9 @@ impl Discovery {
             addresses: Vec::new(),
             leaving: false,
         };
-        let network = self.start_swarm(&record, port).await?;
+        let (network, doors) = self.start_swarm(&record, port).await?;
         record.port = port_of(&network.listeners().await?).unwrap_or_default();
-        self.enter(record, network).await
+        self.enter(record, network, doors).await
     }
 
     /// Joins a network by an invitation; it is joined once a member has introduced itself.
@@ -75,19 +84,20 @@ impl Discovery {
             addresses: addresses.map(ToString::to_string).collect(),
             leaving: false,
         };
-        let network = self.start_swarm(&record, port).await?;
+        let (network, doors) = self.start_swarm(&record, port).await?;
         if let Err(error) = network.join(&invitation.addresses, JOIN).await {
             network.leave().await?;
             return Err(error.into());
         }
         record.port = port_of(&network.listeners().await?).unwrap_or_default();
-        self.enter(record, network).await
+        self.enter(record, network, doors).await
     }
 
     async fn enter(
         self: &Arc<Self>,
         record: NetworkRecord,
         network: Network,
+        doors: Doors,
     ) -> Result<proto::Network, DiscoveryError> {
         let id = record.network_id;
         let event = record.event("joined");
@@ -99,7 +109,7 @@ impl Discovery {
             network.leave().await?;
             return Err(error.into());
         }
-        self.run(&record, network).await?;
+        self.run(&record, network, doors).await?;
         tracing::info!(network = %id, name = record.name, "joined a network");
         self.network_view(&record).await
     }
@@ -236,8 +246,8 @@ impl Discovery {
             if self.network(id).is_some() {
                 continue;
             }
-            let network = match self.start_swarm(&record, None).await {
-                Ok(network) => network,
+            let (network, doors) = match self.start_swarm(&record, None).await {
+                Ok(started) => started,
                 Err(error) => {
                     tracing::warn!(network = %id, %error, "a network does not start");
                     self.stopped().insert(id, error.to_string());
@@ -255,7 +265,7 @@ impl Discovery {
                     .update::<DiscoveryError, _>(&id.to_string(), changed)
                     .await?;
             }
-            self.run(&record, network).await?;
+            self.run(&record, network, doors).await?;
         }
         Ok(())
     }
@@ -278,13 +288,12 @@ impl Discovery {
         self: &Arc<Self>,
         record: &NetworkRecord,
         network: Network,
+        doors: Doors,
     ) -> Result<(), DiscoveryError> {
         let id = record.network_id;
         let mut tasks = JoinSet::new();
-        let door = InboundDoor::new(self.clone(), id, Instant::now());
-        tasks.spawn(grpc::serve(&network, door, ServeLimits::default())?);
-        let bulk_door = Arc::new(BulkDoor::new(self.clone()));
-        tasks.spawn(bulk::serve(&network, bulk_door, BulkLimits::default())?);
+        tasks.spawn(doors.calls);
+        tasks.spawn(doors.bulk);
         tasks.spawn(self.clone().watch_heads(network.clone()).await?);
         tasks.spawn(self.clone().watch_peers(network.clone()));
         tasks.spawn(rejoin(network.clone(), record.known_addresses()));
@@ -312,11 +321,12 @@ impl Discovery {
         Ok(())
     }
 
+    /// Starts to take part, with the doors set: from here on a peer finds the protocols that it asks for.
     async fn start_swarm(
-        &self,
+        self: &Arc<Self>,
         record: &NetworkRecord,
         wanted: Option<u16>,
-    ) -> Result<Network, DiscoveryError> {
+    ) -> Result<(Network, Doors), DiscoveryError> {
         let ports = match wanted {
             Some(port) => vec![port],
             None => candidates(self.swarm.first_port, self.swarm.last_port, record.port),
@@ -334,12 +344,25 @@ impl Discovery {
             };
             match Network::start(settings).await {
                 Err(NetworkError::AddressInUse { .. }) if wanted.is_none() => {}
-                started => return Ok(started?),
+                started => {
+                    let network = started?;
+                    let doors = self.set_doors(&network)?;
+                    return Ok((network, doors));
+                }
             }
         }
         Err(DiscoveryError::NoFreePort {
             first: self.swarm.first_port,
             last: self.swarm.last_port,
+        })
+    }
+
+    fn set_doors(self: &Arc<Self>, network: &Network) -> Result<Doors, DiscoveryError> {
+        let door = InboundDoor::new(self.clone(), network.id(), Instant::now());
+        let bulk_door = Arc::new(BulkDoor::new(self.clone()));
+        Ok(Doors {
+            calls: grpc::serve(network, door, ServeLimits::default())?.boxed(),
+            bulk: bulk::serve(network, bulk_door, BulkLimits::default())?.boxed(),
         })
     }
 
