@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use oc_testkit::{Node, program};
+use oc_testkit::{Node, program, until};
 use serde_json::{Value, json};
 
 fn said(output: &Output) -> String {
@@ -180,4 +181,96 @@ fn the_settings_shown_name_the_paths_that_a_node_uses() {
         assert!(shown.contains(&format!("\"{path}\"")), "{path}:\n{shown}");
     }
     assert!(!folder.path().join("keys").exists(), "nothing is made");
+}
+
+/// A node with the sample images, machines and storage, all in its catalogue.
+async fn node_with_images() -> Node {
+    let node = Node::start("South").await;
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sentinel");
+    let file = |path: &str| samples.join(path).display().to_string();
+    let scene = |id: &str| file(&format!("{id}/{id}.json"));
+    for command in [
+        vec!["dataset", "create", &file("collection.json")],
+        vec![
+            "dataset",
+            "import",
+            "sentinel-2-demo",
+            &scene("toulouse-20250612-a"),
+            &scene("toulouse-20250627-a"),
+            &scene("lyon-20250614-a"),
+        ],
+        vec![
+            "offer", "compute", "machines", "--cores", "1", "--memory", "1GiB",
+        ],
+        vec!["offer", "storage", "results", "--size", "1GiB"],
+    ] {
+        let output = node.run(&command);
+        assert!(
+            output.status.success(),
+            "{command:?}: {}",
+            complained(&output)
+        );
+    }
+    until("all is listed", Duration::from_secs(20), async || {
+        let found = said(&node.run(&["catalog", "search"]));
+        ["dataset.", "compute.", "storage."]
+            .iter()
+            .all(|kind| found.contains(kind))
+            .then_some(())
+    })
+    .await;
+    node
+}
+
+#[tokio::test]
+async fn images_of_an_input_are_chosen_on_the_command_line() {
+    let node = node_with_images().await;
+    let folder = tempfile::tempdir().unwrap();
+    let tool = folder.path().join("count.cwl");
+    let cwl = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [echo]\n\
+               inputs:\n  red: {type: 'File[]', inputBinding: {}}\noutputs:\n  said: stdout\nstdout: said.txt\n";
+    std::fs::write(&tool, cwl).unwrap();
+    let ring = json!([[
+        [1.3, 43.5],
+        [1.6, 43.5],
+        [1.6, 43.7],
+        [1.3, 43.7],
+        [1.3, 43.5]
+    ]]);
+    let feature = json!({"type": "Feature", "properties": {},
+                         "geometry": {"type": "Polygon", "coordinates": ring}});
+    let area = folder.path().join("toulouse.geojson");
+    std::fs::write(&area, feature.to_string()).unwrap();
+    let tool = tool.to_str().unwrap();
+    let plan = |options: &[&str]| {
+        let input = ["--input", "red=dataset:South/dataset.sentinel-2-demo#B04"];
+        node.run(&[&["plan", tool][..], &input, options].concat())
+    };
+    let area = area.to_str().unwrap();
+    for (options, images) in [
+        (vec![], 3),
+        (vec!["--area", "1.3,43.5,1.6,43.7"], 2),
+        (vec!["--area", area], 2),
+        (vec!["--area", area, "--to", "2025-06-20"], 1),
+        (vec!["--from", "2025-06-13", "--to", "2025-06-15"], 1),
+        (vec!["--filter", "eo:cloud_cover<=100"], 3),
+    ] {
+        let output = plan(&options);
+        let text = said(&output);
+        assert!(
+            text.contains(&format!("input red: {images} images")),
+            "{options:?}: {text}{}",
+            complained(&output)
+        );
+    }
+    let misspelt = folder.path().join("inputs.json");
+    let inputs = json!({"red": {"dataset": {"dataset": {"owner": "South"}, "quarry": {}}}});
+    std::fs::write(&misspelt, inputs.to_string()).unwrap();
+    let refused = complained(&node.run(&["plan", tool, "--inputs", misspelt.to_str().unwrap()]));
+    assert!(
+        refused.contains("`quarry`") && refused.contains("query"),
+        "{refused}"
+    );
+    let none = complained(&node.run(&["plan", tool, "--input", "red=1", "--area", area]));
+    assert!(none.contains("no input is a dataset"), "{none}");
 }

@@ -14,13 +14,13 @@ use crate::problem::{Finding, Problem};
 /// Objects and lists within each other; what `serde_json` reads at most.
 const DEPTH: usize = 128;
 
-/// Reads a body.
+/// Reads a body, or another JSON document in which nothing may be misspelt.
 ///
 /// # Errors
 /// What is wrong with it, where, and which fields there are.
-pub(crate) fn read<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, Problem> {
+pub fn read<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, Problem> {
     if deeper_than(DEPTH, body) {
-        let detail = format!("the JSON body is nested deeper than {DEPTH} levels");
+        let detail = format!("the JSON is nested deeper than {DEPTH} levels");
         return Err(Problem::new(Kind::Malformed, detail));
     }
     let taken: T = serde_json::from_slice(body).map_err(|error| faulty(&error))?;
@@ -93,7 +93,7 @@ impl Unknown {
         let parts: Vec<_> = self.path.iter().rev().map(escaped).collect();
         let problem = Problem::new(
             Kind::Malformed,
-            format!("the JSON body cannot be read: {message}"),
+            format!("the JSON cannot be read: {message}"),
         );
         let problem = match self.there_are.as_slice() {
             [] => problem.with_advice("leave it out: nothing stands there"),
@@ -130,7 +130,7 @@ fn faulty(error: &serde_json::Error) -> Problem {
     };
     Problem::new(
         Kind::Malformed,
-        format!("the JSON body cannot be read: {message}"),
+        format!("the JSON cannot be read: {message}"),
     )
     .with_errors(errors)
 }

@@ -29,6 +29,7 @@ pub mod telemetry;
 pub use app::{App, Ready, Worker};
 pub use edge::request_id;
 pub use extract::{ETag, IfMatch, Json, Path, Query};
+pub use json_body::read as read_json;
 pub use listeners::{ListenError, ListenSettings, Listeners};
 pub use node::{Node, NodeError};
 pub use problem::{CallError, Finding, OrStatus, Problem, status};

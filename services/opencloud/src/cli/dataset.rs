@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use oc_proto::data::v1::{CountItemsRequest, CreateDatasetRequest};
-use oc_proto::types::v1::{BoundingBox, DatasetQuery, TimeRange};
 
 use super::dataset_import::import;
 use super::ids::ShortIds;
 use super::names::Names;
-use super::{CommandError, Context, Outcome, offer, service, size, when};
+use super::query::QueryArguments;
+use super::{Context, Outcome, offer, service, size, when};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
@@ -50,54 +50,6 @@ pub(crate) enum DatasetCommand {
         /// Dataset
         dataset: String,
     },
-}
-
-/// Which images.
-#[derive(Debug, Args)]
-pub(crate) struct QueryArguments {
-    /// Images that touch this box, WEST,SOUTH,EAST,NORTH in degrees
-    #[arg(long, allow_hyphen_values = true, value_name = "W,S,E,N")]
-    bbox: Option<String>,
-    /// Images from this day on
-    #[arg(long, value_name = "DATE")]
-    from: Option<String>,
-    /// Images up to this day
-    #[arg(long, value_name = "DATE")]
-    to: Option<String>,
-}
-
-impl QueryArguments {
-    pub(crate) fn message(&self) -> Result<DatasetQuery, CommandError> {
-        let time = |text: &Option<String>, end| -> Result<i64, CommandError> {
-            let Some(text) = text else { return Ok(0) };
-            let at = when::parse(text, end).map_err(CommandError::Input)?;
-            Ok(at.as_millisecond())
-        };
-        let span = TimeRange {
-            start_ms: time(&self.from, false)?,
-            end_ms: time(&self.to, true)?,
-        };
-        Ok(DatasetQuery {
-            area: self.bbox.as_deref().map(bounding_box).transpose()?,
-            time: (span != TimeRange::default()).then_some(span),
-            ..DatasetQuery::default()
-        })
-    }
-}
-
-fn bounding_box(text: &str) -> Result<BoundingBox, CommandError> {
-    let numbers: Result<Vec<f64>, _> = text.split(',').map(|n| n.trim().parse()).collect();
-    match numbers.as_deref() {
-        Ok(&[west, south, east, north]) => Ok(BoundingBox {
-            west,
-            south,
-            east,
-            north,
-        }),
-        _ => Err(CommandError::input(format!(
-            "`{text}` is no box: write WEST,SOUTH,EAST,NORTH in degrees, for example 1.2,43.5,1.6,43.7"
-        ))),
-    }
 }
 
 pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {

@@ -1,6 +1,6 @@
 //! `opencloud grant`.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use oc_kernel::{Clock as _, SystemClock};
 use oc_proto::compute::v1::{
     ApproveGrantRequest, DenyGrantRequest, EndGrantRequest, Grant, RequestGrantRequest,
@@ -11,9 +11,10 @@ use oc_proto::json::Word as _;
 use oc_proto::types::v1::Limits;
 
 use super::ids::ShortIds;
+use super::limits::{LimitArguments, ToolArguments};
 use super::names::Names;
 use super::output::{Field, fields};
-use super::{CommandError, Context, Outcome, catalog, find, ids, offer, size, when};
+use super::{CommandError, Context, Outcome, catalog, find, ids, offer, when};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GrantCommand {
@@ -109,81 +110,6 @@ pub(crate) enum RuleCommand {
         /// Name
         name: String,
     },
-}
-
-/// Which programs may read our data under a grant.
-#[derive(Debug, Args)]
-pub(crate) struct ToolArguments {
-    /// Only this processing service may read our data, OWNER/LISTING; may be repeated [default: any]
-    #[arg(long = "tool", value_name = "OWNER/LISTING")]
-    tools: Vec<String>,
-}
-
-/// Limits of a grant.
-#[derive(Debug, Args)]
-pub(crate) struct LimitArguments {
-    /// Cores at the same time [default: 1; to approve: as asked]
-    #[arg(long)]
-    cores: Option<u32>,
-    /// Memory at the same time, such as 4GiB [default: 1GiB; to approve: as asked]
-    #[arg(long, value_parser = size::parse)]
-    memory: Option<u64>,
-    /// Fragments at the same time [default: 1; to approve: as asked]
-    #[arg(long)]
-    fragments: Option<u32>,
-    /// Wall time of one fragment, such as 30m [default: 1h; to approve: as asked]
-    #[arg(long, value_parser = when::parse_span)]
-    wall: Option<u64>,
-    /// Core-hours in all [default: 10; to approve: as asked]
-    #[arg(long)]
-    core_hours: Option<u64>,
-    /// Bytes that may leave in all, such as 50GiB [default: 10GiB; to approve: as asked]
-    #[arg(long, value_parser = size::parse)]
-    egress: Option<u64>,
-    /// Bytes that may be stored, such as 50GiB [default: 10GiB; to approve: as asked]
-    #[arg(long, value_parser = size::parse)]
-    storage: Option<u64>,
-}
-
-impl ToolArguments {
-    async fn references(&self, context: &Context) -> Result<Vec<String>, CommandError> {
-        let mut references = Vec::new();
-        for tool in &self.tools {
-            let (owner, listing) = find::listing_ref(context, tool).await?;
-            references.push(format!("{owner}/{listing}"));
-        }
-        Ok(references)
-    }
-}
-
-impl LimitArguments {
-    fn or_modest(&self) -> Limits {
-        Limits {
-            cores: self.cores.unwrap_or(1),
-            memory_bytes: self.memory.unwrap_or(1 << 30),
-            concurrent_fragments: self.fragments.unwrap_or(1),
-            wall_seconds: self.wall.unwrap_or(3600),
-            core_seconds: self.core_hours.unwrap_or(10).saturating_mul(3600),
-            egress_bytes: self.egress.unwrap_or(10 << 30),
-            storage_bytes: self.storage.unwrap_or(10 << 30),
-        }
-    }
-
-    /// Those given instead of those asked for; none when none is given.
-    fn instead_of(&self, asked: Limits) -> Option<Limits> {
-        let limits = Limits {
-            cores: self.cores.unwrap_or(asked.cores),
-            memory_bytes: self.memory.unwrap_or(asked.memory_bytes),
-            concurrent_fragments: self.fragments.unwrap_or(asked.concurrent_fragments),
-            wall_seconds: self.wall.unwrap_or(asked.wall_seconds),
-            core_seconds: self
-                .core_hours
-                .map_or(asked.core_seconds, |h| h.saturating_mul(3600)),
-            egress_bytes: self.egress.unwrap_or(asked.egress_bytes),
-            storage_bytes: self.storage.unwrap_or(asked.storage_bytes),
-        };
-        (limits != asked).then_some(limits)
-    }
 }
 
 pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
@@ -376,10 +302,12 @@ fn show(grant: &Grant, partner: &str) {
     let (side, _) = sides(grant);
     let limits = |limits: &Option<Limits>| limits.as_ref().map(offer::amounts).unwrap_or_default();
     let cause = grant.cause.as_ref();
-    let price = grant
-        .price
-        .as_ref()
-        .map_or_else(|| "free".to_owned(), catalog::price);
+    let waits = grant.state == i32::from(GrantState::Pending);
+    let price = match &grant.price {
+        Some(price) => catalog::price(price),
+        None if waits => "as listed when it is approved".to_owned(),
+        None => "free".to_owned(),
+    };
     fields(&[
         ("grant", Field::from(grant.grant_id.clone())),
         ("we are", side.into()),

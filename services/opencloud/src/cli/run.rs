@@ -13,6 +13,7 @@ use oc_proto::pipeline::v1::{
 };
 
 use super::output::safe;
+use super::query::QueryArguments;
 use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
 
 /// What to run, on what, and where to.
@@ -23,6 +24,13 @@ pub(crate) struct WhatArguments {
     /// JSON file with the inputs: CWL values, datasets, files, outputs of earlier runs
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
+    /// An input: NAME=VALUE with a value or JSON, or NAME=dataset:OWNER/LISTING#ASSET,ASSET; may be repeated, wins over
+    /// --inputs
+    #[arg(long = "input", value_name = "NAME=VALUE")]
+    single: Vec<String>,
+    /// Which images of every input that is a dataset and does not say it itself
+    #[command(flatten, next_help_heading = "Images")]
+    query: QueryArguments,
     /// OWNER/LISTING of the storage for the results [default: our first storage offer]
     #[arg(long, value_name = "LISTING")]
     storage: Option<String>,
@@ -93,7 +101,8 @@ impl WhatArguments {
         Ok(RunRequest {
             cwl,
             workflow,
-            inputs: run_input::read(context, self.inputs.as_deref()).await?,
+            inputs: run_input::read(context, self.inputs.as_deref(), &self.single, &self.query)
+                .await?,
             output: Some(OutputPlace {
                 storage,
                 prefix: self.prefix.clone(),
