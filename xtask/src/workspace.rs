@@ -23,6 +23,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("oc-federation", &["oc-kernel"]),
     ("oc-cwl", &["oc-kernel"]),
     ("oc-sandbox", &["oc-kernel"]),
+    ("oc-runner", &["oc-kernel"]),
     ("oc-workflow", &["oc-kernel", "oc-cwl"]),
     ("oc-service", &["oc-kernel"]),
     (
@@ -50,6 +51,7 @@ const NOT_FOR_SERVICES: &[(&str, &[&str])] = &[
         "oc-sandbox",
         &["oc-step", "oc-compute-provider", "oc-opencloud"],
     ),
+    ("oc-runner", &["oc-step", "oc-compute-provider"]),
     ("oc-client", &["oc-opencloud"]),
     ("oc-testkit", &[]),
 ];

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use oc_cwl::{Document, Engine, RunError, Settings};
+use oc_runner::{End, Event, Job, Phase};
 use oc_sandbox::Sandbox;
 use serde_json::{Map, Value};
 
 use crate::error::StepError;
 use crate::evaluator::SandboxedEvaluator;
-use crate::event::{End, Event, Phase};
 use crate::executor::SandboxedExecutor;
-use crate::job::{Folders, Job};
+use crate::folders::Folders;
 use crate::node::Node;
 use crate::publish::Outputs;
 use crate::report::Reporter;

@@ -8,11 +8,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use oc_cwl::{Executor, ToolCommand, ToolOutcome, ToolUsage};
+use oc_runner::{Event, Used};
 use oc_sandbox::{Cancel, Command, End, Folder, Input, LimitHit, Limits, Mount, Output, Sandbox};
 use oc_sandbox::{Outcome, Removed, SandboxError};
 
-use crate::event::{Event, Used};
-use crate::job::Folders;
+use crate::folders::Folders;
 use crate::report::{LogLines, Reporter};
 use crate::share::{Share, Shares};
 use crate::usage::{UsageSum, millis};

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use oc_step::{Attempt, Job, Reporter, Stop, evaluate_all};
+use oc_runner::Job;
+use oc_step::{Attempt, Reporter, Stop, evaluate_all};
 
 /// How long an attempt may take to end after it was told to.
 const GRACE: Duration = Duration::from_secs(20);

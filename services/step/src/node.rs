@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use oc_kernel::ObjectKey;
+use oc_runner::Input;
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, Url, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,7 +20,6 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::StepError;
-use crate::job::Input;
 
 /// Longest silence within a transfer.
 const SILENCE: Duration = Duration::from_secs(60);

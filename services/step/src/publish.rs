@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::error::StepError;
-use crate::job::Folders;
+use crate::folders::Folders;
 use crate::node::{Announcement, Node, UploadState};
 use crate::report::Reporter;
 use crate::stage::Progress;

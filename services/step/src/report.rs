@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::event::{End, Event, Report, Used};
+use oc_runner::{End, Event, Report, Used};
 
 /// Longest silence.
 const HEARTBEAT: Duration = Duration::from_secs(3);

@@ -4,11 +4,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::TryStreamExt;
+use oc_runner::{Event, Input};
 use serde_json::{Map, Value};
 
 use crate::error::StepError;
-use crate::event::Event;
-use crate::job::{Folders, Input};
+use crate::folders::Folders;
 use crate::node::Node;
 use crate::report::Reporter;
 

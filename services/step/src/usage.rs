@@ -3,9 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use oc_runner::Used;
 use oc_sandbox::Usage;
-
-use crate::event::Used;
 
 /// A sum that several threads add to.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use oc_kernel::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::places::Places;
-use super::protocol::{Line, Report, Told};
+use super::protocol::Line;
 use super::tree;
 use crate::domain::runtime::{AttemptEvent, AttemptReport, End, Event, Measured, RuntimeError};
 
@@ -153,18 +153,12 @@ impl Keeper {
         // With its report, or without a word, the runner is at its end; whatever holds it is ended.
         let limit = Duration::from_secs(if report.is_some() { 10 } else { 1 });
         let status = self.wait(&mut child, limit);
-        let end = match report {
-            Some(report) => AttemptReport {
-                end: report.end.into(),
-                used: report.used,
-            },
-            None => self.report_of(status),
-        };
+        let end = report.unwrap_or_else(|| self.report_of(status));
         self.pass(Event::Ended(end));
     }
 
     /// Passes events on until the runner says how it ended, or says no more.
-    fn listen(&mut self, stdout: ChildStdout) -> Option<Report> {
+    fn listen(&mut self, stdout: ChildStdout) -> Option<AttemptReport> {
         let mut lines = BufReader::new(stdout);
         let mut line = Vec::new();
         loop {
@@ -176,7 +170,7 @@ impl Keeper {
             if read.map_or(true, |read| read == 0) {
                 return None;
             }
-            match serde_json::from_slice::<Told>(&line).map(Line::from) {
+            match serde_json::from_slice::<oc_runner::Event>(&line).map(Line::from) {
                 Ok(Line::Event(event, used)) => {
                     self.add(used.unwrap_or_default());
                     self.pass(event);

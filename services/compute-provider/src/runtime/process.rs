@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oc_kernel::Clock;
+use oc_runner::Job;
 use oc_sandbox::{LimitMeans, Report, Sandbox, remove_tree};
 use oc_trust::Digest;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio::sync::{Notify, mpsc};
 
 use super::keeper::{self, Running, Start};
 use super::places::Places;
-use super::protocol::{Job, Limits};
+use super::protocol;
 use crate::domain::attempt::AttemptKey;
 use crate::domain::runtime::{AttemptEvent, AttemptSpec, Runtime, RuntimeError, SandboxReport};
 
@@ -192,17 +192,17 @@ impl ProcessRuntime {
                 .create(folder)
                 .map_err(|error| cannot("make", folder, &error))?;
         }
-        let order: &RawValue = serde_json::from_str(&spec.job).map_err(|error| {
-            RuntimeError::Failed(format!("the input object is no JSON: {error}"))
+        let order = serde_json::from_str(&spec.job).map_err(|error| {
+            RuntimeError::Failed(format!("the input object is no JSON object: {error}"))
         })?;
         let AttemptKey {
             fragment, attempt, ..
         } = spec.key;
         let job = Job {
-            document: &spec.document,
+            document: spec.document.clone(),
             order,
-            inputs: spec.inputs.iter().map(Into::into).collect(),
-            limits: Limits::new(&spec.limits, self.0.disk_bytes),
+            inputs: spec.inputs.iter().map(protocol::input).collect(),
+            limits: protocol::limits(&spec.limits, self.0.disk_bytes),
             node: format!(
                 "{}/api/compute/v1/fragments/{fragment}/attempts/{attempt}",
                 self.0.node

@@ -1,6 +1,6 @@
 //! Whole attempts: the real program, real tools in real sandboxes, a node over sockets.
 
-use oc_step::{Event, Phase};
+use oc_runner::{Event, Phase};
 use serde_json::{Value, json};
 
 use crate::bench::{MIB, bench, shell};

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use oc_step::{End, Event, Input, Job, Limits, Report};
+use oc_runner::{End, Event, Input, Job, Limits, Report};
 use serde_json::{Value, json};
 
 use crate::fake_node::{FakeNode, MACAROON};

@@ -12,7 +12,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use oc_step::{Announcement, Input, Upload, UploadState};
+use oc_runner::Input;
+use oc_step::{Announcement, Upload, UploadState};
 use sha2::{Digest, Sha256};
 
 pub(crate) const MACAROON: &str = "the-macaroon";

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use oc_step::{End, Event};
+use oc_runner::{End, Event};
 use serde_json::json;
 
 use crate::bench::{Running, bench, shell};

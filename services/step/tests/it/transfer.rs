@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use oc_step::{Announcement, Event, Folders, Node, Outputs, Reporter, StepError, fetch_inputs};
+use oc_runner::Event;
+use oc_step::{Announcement, Folders, Node, Outputs, Reporter, StepError, fetch_inputs};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,7 @@ impl Bench {
         self.node_until(MACAROON, Duration::from_secs(20))
     }
 
-    async fn fetch(&self, inputs: &[oc_step::Input]) -> Result<u64, StepError> {
+    async fn fetch(&self, inputs: &[oc_runner::Input]) -> Result<u64, StepError> {
         fetch_inputs(&self.node(), inputs, &self.folders, &self.reporter).await
     }
 
