@@ -84,20 +84,20 @@ pub fn text(
         }
     }
     if run.state() == RunState::Succeeded {
-        lines.extend(
-            (0..run.fragments().len())
-                .take(SHOWN)
-                .map(|at| ran(run, at)),
-        );
+        for at in (0..run.fragments().len()).take(SHOWN) {
+            lines.extend(ran(run, at));
+        }
         if done > SHOWN {
             lines.push(format!("and {} more fragments", done - SHOWN));
         }
     }
+    // A cause may be a partner's words: it makes no line of its own, which could pass for one of ours.
+    let lines: Vec<_> = lines.iter().map(|line| oc_kernel::visible(line)).collect();
     lines.join("\n")
 }
 
 /// Where a part of a run ran, and why there.
-fn ran(run: &Run, at: usize) -> String {
+fn ran(run: &Run, at: usize) -> [String; 2] {
     let (plan, fragment) = (&run.plan().fragments[at], &run.fragments()[at]);
     let steps = words::list(plan.steps.iter().map(String::as_str), 4);
     let place = fragment.place();
@@ -112,7 +112,10 @@ fn ran(run: &Run, at: usize) -> String {
     } else {
         plan.reason.clone()
     };
-    format!("{steps} ran at {} ({id})\n  {why}", place.name)
+    [
+        format!("{steps} ran at {} ({id})", place.name),
+        format!("  {why}"),
+    ]
 }
 
 fn heading(run: &Run, entry: &Explanation, done: usize) -> String {

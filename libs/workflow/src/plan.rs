@@ -229,6 +229,9 @@ pub enum PlanError {
         /// Why not, and what to do.
         reason: String,
     },
+    /// Nobody waits for the plan any more.
+    #[error("the plan was given up")]
+    GivenUp,
     /// The outputs may not be stored.
     #[error("the outputs cannot be stored: {reason}")]
     Storage {
@@ -243,6 +246,7 @@ impl Classify for PlanError {
             Self::Steps(_) | Self::UnknownStep { .. } | Self::UnknownSite { .. } => Kind::Invalid,
             Self::ByHand { .. } | Self::NoSite { .. } => Kind::Precondition,
             Self::Data { .. } | Self::Storage { .. } => Kind::Precondition,
+            Self::GivenUp => Kind::Timeout,
         }
     }
 }
@@ -253,6 +257,19 @@ impl Classify for PlanError {
 /// When the steps cannot be ordered, something may not be used, or a step has no site; the text has
 /// the reason of each site and what to do about it.
 pub fn plan(question: &Question<'_>, now: Timestamp) -> Result<Plan, PlanError> {
+    plan_while(question, now, &|| true)
+}
+
+/// The same, for as long as `wanted` says that somebody waits for it: the search takes long where there are many
+/// steps and sites.
+///
+/// # Errors
+/// As [`plan`], and when it was given up.
+pub fn plan_while(
+    question: &Question<'_>,
+    now: Timestamp,
+    wanted: &dyn Fn() -> bool,
+) -> Result<Plan, PlanError> {
     let graph = question.steps.graph()?;
     check_access(question, now)?;
     let by_hand = by_hand(question)?;
@@ -262,10 +279,14 @@ pub fn plan(question: &Question<'_>, now: Timestamp) -> Result<Plan, PlanError> 
         question,
         candidates: &candidates,
         by_hand: &by_hand,
+        wanted,
     };
     let sites = search
         .best()
         .map_err(|step| describe::nowhere(&search, step, now))?;
+    if !wanted() {
+        return Err(PlanError::GivenUp);
+    }
     let cuts = cut::cut(&graph, &sites);
     Ok(describe::plan(&search, &sites, &cuts, now))
 }

@@ -53,6 +53,9 @@ pub enum RunError {
     /// The run's state does not allow it.
     #[error("{0}")]
     State(String),
+    /// The plan took too long. Nothing was held.
+    #[error("no plan was made within {0} s; nothing is held")]
+    Slow(u64),
     /// Too many runs at once.
     #[error("{0} runs are at work, which is the limit: wait until one has ended")]
     Full(usize),
@@ -130,6 +133,7 @@ impl Classify for RunError {
             Self::Plan(error) => error.kind(),
             Self::NoRun(_) => Kind::NotFound,
             Self::State(_) => Kind::Precondition,
+            Self::Slow(_) => Kind::Timeout,
             Self::Full(_) => Kind::Exhausted,
             Self::Operation(_) => Kind::Conflict,
             Self::Call { source, .. } => source.kind(),
@@ -142,6 +146,9 @@ impl Classify for RunError {
     fn advice(&self) -> Option<String> {
         match self {
             Self::NoImages { .. } => Some("widen the dates or the area".to_owned()),
+            Self::Slow(_) => Some(
+                "try again, or run fewer steps at once: a part of the workflow each".to_owned(),
+            ),
             Self::Call { source, .. } => source.advice(),
             Self::Door(error) => error.advice(),
             _ => None,

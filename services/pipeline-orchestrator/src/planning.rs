@@ -1,10 +1,12 @@
 //! From a request to a plan: listings, counts, grants and free capacity are asked for, nothing is held.
 
+mod aside;
 mod count;
 mod sites;
 mod world;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use oc_cwl::Document;
 use oc_kernel::{GrantId, Money, Name, OrgId};
@@ -14,13 +16,14 @@ use oc_service::CallError;
 use oc_service::access::{self, Principal};
 use oc_workflow::Steps;
 use oc_workflow::data::{Destination, Input, ListingRef, ObjectRef, Role};
-use oc_workflow::plan::{Access, InputData, Plan, Price, Question, Storage, plan};
+use oc_workflow::plan::{Access, InputData, Plan, Price, Question, Storage, plan_while};
 use serde_json::Value;
 
 use crate::context::Context;
 use crate::documents::{KnownFile, Spec, SpecInput};
 use crate::error::RunError;
 use crate::{files, request};
+use aside::aside;
 use world::World;
 
 /// The prefix of outputs where none is named.
@@ -35,8 +38,20 @@ pub(crate) struct Planned {
     pub(crate) needs: Vec<(String, OrgId, String)>,
 }
 
-/// Plans a request for a caller.
+/// Plans a request for a caller, in bounded time. It ends with the caller's request.
 pub(crate) async fn plan_run(
+    context: &Context,
+    caller: &Principal,
+    run: &str,
+    asked: pb::RunRequest,
+) -> Result<Planned, RunError> {
+    let limit = context.settings.plan_seconds;
+    let planned = make_plan(context, caller, run, asked);
+    let planned = tokio::time::timeout(Duration::from_secs(limit), planned).await;
+    planned.unwrap_or(Err(RunError::Slow(limit)))
+}
+
+async fn make_plan(
     context: &Context,
     caller: &Principal,
     run: &str,
@@ -44,7 +59,8 @@ pub(crate) async fn plan_run(
 ) -> Result<Planned, RunError> {
     let now = context.clock.now();
     let (text, listed_name) = workflow_text(context, &asked).await?;
-    let document = request::document(&text, context.settings.document_bytes)?;
+    let most_bytes = context.settings.document_bytes;
+    let document = aside(move |_| request::document(&text, most_bytes)).await?;
     let placement = request::placement(&asked);
     let inputs = request::inputs(&document, asked.inputs)?;
     let me = context.door.identity().await?.clone();
@@ -76,17 +92,20 @@ pub(crate) async fn plan_run(
     let counted = count::count(context, &world, run, &spec, now).await?;
     let data = data_of(&world, &spec, &counted, now);
     let lengths = lengths(&spec, &counted);
-    let steps = Steps::of(document.process(), &lengths);
     let sites = sites::look(context, &world, run, &placement, now).await?;
-    let question = Question {
-        steps: &steps,
-        data: &data,
-        storage: &storage.1,
-        sites: &sites,
-        placement: &placement,
-    };
-    let plan = plan(&question, now)?;
     remember_grants(&mut spec, &data, &storage.1);
+    let plan = aside(move |given_up| {
+        let steps = Steps::of(document.process(), &lengths);
+        let question = Question {
+            steps: &steps,
+            data: &data,
+            storage: &storage.1,
+            sites: &sites,
+            placement: &placement,
+        };
+        Ok(plan_while(&question, now, &|| !given_up.is_cancelled())?)
+    });
+    let plan = plan.await?;
     let needs = counted.iter().map(|one| {
         (
             one.message.input.clone(),

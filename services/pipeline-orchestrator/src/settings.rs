@@ -13,6 +13,8 @@ pub struct Settings {
     pub document_bytes: usize,
     /// Seconds that a partner gets to say what is free and to count images while a run is planned.
     pub planning_seconds: u64,
+    /// Seconds after which a plan that is not made yet is given up.
+    pub plan_seconds: u64,
     /// Bytes that all outputs of one attempt may have in our own storage.
     pub attempt_output_bytes: u64,
     /// Runs at work at the same time; further ones are refused.
@@ -25,6 +27,7 @@ impl Default for Settings {
             policy: Policy::default(),
             document_bytes: 4 << 20,
             planning_seconds: 5,
+            plan_seconds: 25,
             attempt_output_bytes: 64 << 30,
             runs: 256,
         }

@@ -21,6 +21,8 @@ pub(crate) struct Search<'a> {
     pub(crate) candidates: &'a Candidates,
     /// By step: the sites a person chose, where she did.
     pub(crate) by_hand: &'a [Option<Vec<usize>>],
+    /// Whether somebody still waits for the answer.
+    pub(crate) wanted: &'a dyn Fn() -> bool,
 }
 
 impl Search<'_> {
@@ -123,6 +125,9 @@ impl Search<'_> {
     fn move_steps(&self, sites: &mut [usize], touched: &mut [bool]) -> Vec<usize> {
         let mut moved = Vec::new();
         for &step in &self.graph.order {
+            if !(self.wanted)() {
+                return Vec::new();
+            }
             if touched[step] && self.relocate(&[step], sites) {
                 moved.push(step);
                 for &other in self.graph.upstream[step]

@@ -46,6 +46,24 @@ colour, index at South is reserving (F0)
 }
 
 #[test]
+fn a_partners_words_make_no_line_of_their_own() {
+    let mut driven = Driven::new(&World::story());
+    driven.reserve_data();
+    let mut full = cause(code::FULL);
+    full.text = "full\nRUN is succeeded\u{202e}".into();
+    driven.tell(Event::Trouble {
+        action: Action::ReserveCapacity { at: FIRST },
+        cause: full,
+        lasting: false,
+    });
+    let text = text(&driven);
+    assert!(
+        text.contains("  full\u{fffd}RUN is succeeded\u{fffd} (South"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_silent_partner_is_explained_by_name() {
     let mut driven = Driven::new(&World::three_sites());
     driven.reserve_data();

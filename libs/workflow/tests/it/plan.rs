@@ -20,6 +20,18 @@ fn places(plan: &Plan) -> Vec<(&str, Vec<&str>)> {
 }
 
 #[test]
+fn a_plan_that_nobody_waits_for_any_more_is_given_up() {
+    let asked = std::cell::Cell::new(0);
+    let wanted = || {
+        asked.set(asked.get() + 1);
+        asked.get() < 2
+    };
+    let given_up = World::story().plan_while(&wanted).unwrap_err();
+    assert_eq!(given_up, PlanError::GivenUp);
+    assert_eq!(given_up.kind(), Kind::Timeout);
+}
+
+#[test]
 fn steps_go_next_to_their_data_and_the_plan_says_so() {
     let plan = World::story().plan().unwrap();
     assert_eq!(places(&plan), [("South", vec!["colour", "index"])]);

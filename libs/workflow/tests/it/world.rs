@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use oc_kernel::{GrantId, Money, OrgId, RunId};
 use oc_workflow::plan::{
-    Access, InputData, Placement, Plan, PlanError, Price, Question, Site, Storage, plan,
+    Access, InputData, Placement, Plan, PlanError, Price, Question, Site, Storage, plan_while,
 };
 use oc_workflow::run::{DataNeed, Policy, Run};
 use oc_workflow::{Needs, Resources, Step, Steps};
@@ -129,6 +129,10 @@ impl World {
     }
 
     pub(crate) fn plan(&self) -> Result<Plan, PlanError> {
+        self.plan_while(&|| true)
+    }
+
+    pub(crate) fn plan_while(&self, wanted: &dyn Fn() -> bool) -> Result<Plan, PlanError> {
         let question = Question {
             steps: &self.steps,
             data: &self.data,
@@ -136,7 +140,7 @@ impl World {
             sites: &self.sites,
             placement: &self.placement,
         };
-        plan(&question, now())
+        plan_while(&question, now(), wanted)
     }
 
     /// Three fragments: two read images at South and at East, the third reads both of them.
