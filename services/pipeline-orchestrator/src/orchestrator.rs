@@ -369,3 +369,6 @@ impl Orchestrator {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests;
