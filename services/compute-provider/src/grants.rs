@@ -2,6 +2,7 @@
 
 mod given;
 mod keeper;
+mod news;
 mod received;
 mod sweep;
 

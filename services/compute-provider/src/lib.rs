@@ -163,6 +163,7 @@ pub async fn build_over(parts: Parts, runtime: Arc<dyn Runtime>) -> Result<App, 
         live: Live::default(),
         uploads: Uploads::default(),
         asking: tokio::sync::Mutex::default(),
+        news: std::sync::Mutex::default(),
         wake_supervisor: Notify::new(),
         wake_lister: Notify::new(),
         wake_keeper: Notify::new(),
@@ -176,9 +177,10 @@ pub async fn build_over(parts: Parts, runtime: Arc<dyn Runtime>) -> Result<App, 
     });
     provider.open_workspace().await?;
     let departures = Provider::departures(&bus).await?;
+    let changes = Provider::changes(&bus).await?;
     let outbox = StoreOutbox::new(Arc::clone(&store), "/compute-provider");
     let relay = Relay::new(Arc::new(outbox), bus);
-    Ok(app(provider, store, relay, departures))
+    Ok(app(provider, store, relay, [departures, changes]))
 }
 
 /// Makes the spool, empty: what a former process left half received there is asked for again.
@@ -198,7 +200,7 @@ fn app(
     provider: Provider,
     store: Arc<dyn Store>,
     relay: Relay,
-    departures: Box<dyn oc_bus::Consumer>,
+    [departures, changes]: [Box<dyn oc_bus::Consumer>; 2],
 ) -> App {
     let step_objects: Arc<dyn StepObjects> = Arc::new(provider.clone());
     let (rest, openapi) = rest::api()
@@ -222,6 +224,7 @@ fn app(
     ];
     let [lister, keeper, supervisor, sweeper] = workers;
     let follower = provider.clone();
+    let teller = provider.clone();
     App {
         rest: rest.merge(rest::internal().with_state(provider)),
         openapi,
@@ -245,6 +248,9 @@ fn app(
             Worker::new("compute-storage", move |stop| sweeper.sweep_storage(stop)),
             Worker::new("compute-departures", move |stop| {
                 follower.follow_departures(departures, stop)
+            }),
+            Worker::new("compute-grant-news", move |stop| {
+                teller.tell_news(changes, stop)
             }),
         ],
         ..App::new(NAME)
@@ -282,6 +288,7 @@ fn access() -> Vec<Access> {
         "ComputeService/GetGrant",
         "ComputeService/AcceptGrant",
         "ComputeService/EndGrant",
+        "ComputeService/NoteGrant",
         "ComputeService/GetCapacity",
         "ComputeService/ReserveCapacity",
         "ComputeService/Submit",

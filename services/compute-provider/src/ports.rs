@@ -20,7 +20,7 @@ use oc_proto::federation::v1::data_service_client::DataServiceClient;
 use oc_proto::federation::v1::objects_service_client::ObjectsServiceClient;
 use oc_proto::federation::v1::{
     AcceptGrantRequest, AccessRequest, EndGrantRequest, GetGrantRequest, GetGrantResponse,
-    OpenDownloadRequest, RequestGrantRequest, RequestGrantResponse, RequestUploadRequest,
+    NoteGrantRequest, OpenDownloadRequest, RequestGrantRequest, RequestGrantResponse, RequestUploadRequest,
     RequestUploadResponse,
 };
 use oc_service::{CallError, Channel, Switchboard};
@@ -174,6 +174,19 @@ impl Ports {
         client
             .end_grant(EndGrantRequest { grant_id, reason })
             .await?;
+        Ok(())
+    }
+
+    /// Tells a consumer that a grant of ours has news.
+    pub(crate) async fn note_grant(
+        &self,
+        consumer: OrgId,
+        grant_id: String,
+    ) -> Result<(), Error> {
+        let mut client = self
+            .compute(consumer, Purpose::Grant(grant_id.clone()))
+            .await?;
+        client.note_grant(NoteGrantRequest { grant_id }).await?;
         Ok(())
     }
 

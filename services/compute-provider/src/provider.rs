@@ -1,11 +1,12 @@
 //! The service itself: what its use cases share. Each use case is a method in a module of its own.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use oc_kernel::{Clock, OrgId};
+use oc_kernel::{Clock, GrantId, OrgId};
 use oc_objects::Objects;
 use tokio::sync::Notify;
 
@@ -45,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) uploads: Uploads,
     /// Requests for grants are taken one at a time.
     pub(crate) asking: tokio::sync::Mutex<()>,
+    /// Received grants whose providers said that they have news.
+    pub(crate) news: Mutex<BTreeSet<GrantId>>,
     pub(crate) metrics: Metrics,
     /// Jobs, leases or grants changed: the supervisor looks again.
     pub(crate) wake_supervisor: Notify,

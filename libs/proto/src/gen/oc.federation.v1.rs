@@ -130,6 +130,20 @@ pub struct EndGrantResponse {
     #[schema(value_type = String)]
     pub state: i32,
 }
+/// Says that a grant of the caller's has news. It carries none of them, so it proves nothing and needs no signature.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoteGrantRequest {
+    /// The grant.
+    #[prost(string, tag = "1")]
+    pub grant_id: ::prost::alloc::string::String,
+}
+/// Heard; the same whether or not the grant is known.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NoteGrantResponse {}
 /// Asks what is free.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(default)]
@@ -833,6 +847,31 @@ pub mod compute_service_client {
                 .insert(GrpcMethod::new("oc.federation.v1.ComputeService", "EndGrant"));
             self.inner.unary(req, path, codec).await
         }
+        /// From the provider to the consumer: a grant has news, to be read with GetGrant.
+        pub async fn note_grant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NoteGrantRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NoteGrantResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/oc.federation.v1.ComputeService/NoteGrant",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("oc.federation.v1.ComputeService", "NoteGrant"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What is free now under a grant.
         pub async fn get_capacity(
             &mut self,
@@ -1060,6 +1099,14 @@ pub mod compute_service_server {
             request: tonic::Request<super::EndGrantRequest>,
         ) -> std::result::Result<
             tonic::Response<super::EndGrantResponse>,
+            tonic::Status,
+        >;
+        /// From the provider to the consumer: a grant has news, to be read with GetGrant.
+        async fn note_grant(
+            &self,
+            request: tonic::Request<super::NoteGrantRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NoteGrantResponse>,
             tonic::Status,
         >;
         /// What is free now under a grant.
@@ -1361,6 +1408,51 @@ pub mod compute_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EndGrantSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/oc.federation.v1.ComputeService/NoteGrant" => {
+                    #[allow(non_camel_case_types)]
+                    struct NoteGrantSvc<T: ComputeService>(pub Arc<T>);
+                    impl<
+                        T: ComputeService,
+                    > tonic::server::UnaryService<super::NoteGrantRequest>
+                    for NoteGrantSvc<T> {
+                        type Response = super::NoteGrantResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NoteGrantRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ComputeService>::note_grant(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = NoteGrantSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,7 +1,7 @@
 //! The worker that moves grants on when nobody asks: missing signatures, answers of partners, ends that come
 //! with time, what a grant that is over leaves behind, and leaving a network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,12 @@ use crate::provider::Provider;
 const DISPUTED: &str = "oc.accounting.disputed.v1";
 /// How often the keeper looks without being woken.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often the provider of a grant in force is asked whether it still is.
+/// How often a provider is asked about a grant, where it does not say that there is news.
+const FOLLOW_WAITING: Duration = Duration::from_secs(3);
+/// The same for a grant in force.
 const FOLLOW_ACTIVE: Duration = Duration::from_secs(10);
+/// A provider that says again and again that there is news is asked so often at most.
+const FOLLOW_NEWS: Duration = Duration::from_millis(100);
 /// How long what a grant left stays after its end, so that its consumer can still read why.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -32,7 +36,9 @@ impl Provider {
         loop {
             match self.shelf.grants.all(&Query::all()).await {
                 Ok(all) => {
-                    asked.retain(|id, _| all.iter().any(|seen| seen.value.grant.id == *id));
+                    let known: BTreeSet<_> = all.iter().map(|seen| seen.value.grant.id).collect();
+                    asked.retain(|id, _| known.contains(id));
+                    self.keep_news(&known);
                     for seen in all {
                         let id = seen.value.grant.id;
                         if let Err(error) = self.move_on(seen, &mut asked).await {
@@ -77,9 +83,14 @@ impl Provider {
             }
             (false, state) if state.over() && !grant.swept => self.tell_end(&seen.key).await?,
             (false, state) if awaits_news(state) => {
-                let active = state == GrantState::Active;
+                let pause = match state {
+                    _ if self.has_news(&grant.id) => FOLLOW_NEWS,
+                    GrantState::Active => FOLLOW_ACTIVE,
+                    _ => FOLLOW_WAITING,
+                };
                 let last = asked.get(&grant.id);
-                if !active || last.is_none_or(|last| last.elapsed() >= FOLLOW_ACTIVE) {
+                if last.is_none_or(|last| last.elapsed() >= pause) {
+                    self.forget_news(&grant.id);
                     asked.insert(grant.id, Instant::now());
                     self.follow_or_lose(seen).await?;
                 }

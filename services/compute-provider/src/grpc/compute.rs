@@ -115,6 +115,19 @@ impl ComputeService for Provider {
         Ok(Response::new(fed::EndGrantResponse { state }))
     }
 
+    async fn note_grant(
+        &self,
+        request: Request<fed::NoteGrantRequest>,
+    ) -> Answer<fed::NoteGrantResponse> {
+        let caller = calling(self, &request).await?;
+        let answer = async {
+            let id = parse("grant_id", &request.get_ref().grant_id)?;
+            self.hear_of(&id, &caller.consumer.org).await
+        };
+        answer.await.or_status()?;
+        Ok(Response::new(fed::NoteGrantResponse {}))
+    }
+
     async fn get_capacity(
         &self,
         request: Request<fed::GetCapacityRequest>,

@@ -255,6 +255,42 @@ async fn a_revoked_grant_is_known_as_revoked_at_its_consumer() {
     assert_eq!(north.grant(id).await["cause"]["text"], "maintenance");
 }
 
+/// Long before a consumer would ask by itself about a grant in force.
+const TOLD: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_consumer_is_told_that_a_grant_has_news_and_asks_at_once() {
+    let (_world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let id = grant["grant_id"].as_str().unwrap();
+    south
+        .ok(Method::POST, &format!("grants/{id}/revoke"), json!({}))
+        .await;
+    let known = eventually(async || north.grant(id).await["state"] == "revoked");
+    tokio::time::timeout(TOLD, known).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_note_of_a_stranger_is_answered_alike_for_every_grant() {
+    let (world, north, south) = pair().await;
+    let stranger = Org::start(&world).await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let unknown = oc_kernel::GrantId::new().to_string();
+    for grant_id in [grant["grant_id"].as_str().unwrap(), &unknown] {
+        let note = fed::NoteGrantRequest {
+            grant_id: grant_id.to_owned(),
+        };
+        let heard = stranger.compute_at(&north).note_grant(note).await;
+        assert_eq!(heard.unwrap().into_inner(), fed::NoteGrantResponse {});
+    }
+    assert_eq!(
+        north.grant(grant["grant_id"].as_str().unwrap()).await["state"],
+        "active"
+    );
+}
+
 #[tokio::test]
 async fn an_end_by_the_consumer_reaches_the_provider_even_later() {
     let (world, north, south) = pair().await;

@@ -27,7 +27,7 @@ pub(crate) fn may_call(service: &str, path: &str, purpose: &Purpose) -> bool {
 fn is_about_a_grant(method: &str) -> bool {
     matches!(
         method,
-        "RequestGrant" | "GetGrant" | "AcceptGrant" | "EndGrant"
+        "RequestGrant" | "GetGrant" | "AcceptGrant" | "EndGrant" | "NoteGrant"
     )
 }
 
