@@ -9,6 +9,7 @@ mod lasting;
 mod leaving;
 mod mains;
 mod outage;
+mod owning;
 mod refusing;
 mod running;
 mod scene;

@@ -37,7 +37,7 @@ pub(crate) fn two_steps(first: &str, second: &str) -> String {
     )
 }
 
-fn one_step(command: &str) -> String {
+pub(crate) fn one_step(command: &str) -> String {
     let tool = filter(command);
     format!(
         "cwlVersion: v1.2\nclass: Workflow\ninputs: {{read: File}}\nsteps:\n  \
