@@ -33,7 +33,8 @@ fn a_plan_that_nobody_waits_for_any_more_is_given_up() {
 
 #[test]
 fn steps_go_next_to_their_data_and_the_plan_says_so() {
-    let plan = World::story().plan().unwrap();
+    let world = World::story();
+    let plan = world.plan().unwrap();
     assert_eq!(places(&plan), [("South", vec!["colour", "index"])]);
     let fragment = &plan.fragments[0];
     assert_eq!(fragment.site.org, org(2));
@@ -52,6 +53,11 @@ fn steps_go_next_to_their_data_and_the_plan_says_so() {
     );
     assert_eq!(plan.warnings, Vec::<String>::new());
     assert_eq!(fragment.wall_seconds, 120 + 600);
+    // What it asks for, to the last second.
+    let price = &world.sites[1].price;
+    let all = price.of_cores(u64::from(fragment.resources.cores) * fragment.wall_seconds);
+    assert!(fragment.most >= all && fragment.most > fragment.cost);
+    assert_eq!(plan.most["EUR"], fragment.most);
 }
 
 #[test]
@@ -296,49 +302,6 @@ fn a_fragment_asks_for_its_largest_job_and_for_more_where_that_is_free() {
 }
 
 #[test]
-fn a_step_without_a_limit_asks_for_no_more_than_is_left_of_the_grant() {
-    let mut world = World::story();
-    world.steps.steps[0].needs.seconds = None;
-    world.sites[1].longest_seconds = Some(7_200);
-    world.sites[1].core_seconds_left = Some(3_000);
-    let fragment = &world.plan().unwrap().fragments[0];
-    assert_eq!(fragment.site.name, "South");
-    let cores = u64::from(fragment.resources.cores);
-    assert_eq!(fragment.wall_seconds, 3_000 / cores);
-
-    world.sites.remove(0);
-    world.sites[0].core_seconds_left = Some(0);
-    let error = world.plan().unwrap_err().to_string();
-    assert!(error.contains("the grant has 0 left"), "{error}");
-}
-
-#[test]
-fn fragments_under_one_grant_share_what_is_left_of_it() {
-    let mut world = World::story();
-    for step in &mut world.steps.steps {
-        step.needs.seconds = None;
-    }
-    // Two offers of South under the same grant, one step by hand at each.
-    world.sites[1].core_seconds_left = Some(3_000);
-    let mut second = world.sites[1].clone();
-    second.listing = "compute.second".parse().unwrap();
-    second.limit.cores = 1;
-    second.free.cores = 1;
-    world.steps.steps[0].needs.resources.cores = 2;
-    world.sites[1].limit.memory_bytes = 2 * GIB;
-    world.steps.steps[1].needs.resources.memory_bytes = 3 * GIB;
-    world.sites.push(second);
-    world.sites.remove(0);
-    let plan = world.plan().unwrap();
-    assert_eq!(plan.fragments.len(), 2);
-    let asked = plan
-        .fragments
-        .iter()
-        .map(|fragment| fragment.wall_seconds * u64::from(fragment.resources.cores));
-    assert!(asked.sum::<u64>() <= 3_000);
-}
-
-#[test]
 fn a_step_without_a_limit_may_take_what_the_site_allows_and_the_guess_is_told() {
     let mut world = World::story();
     world.steps.steps[0].needs.seconds = None;
@@ -347,7 +310,9 @@ fn a_step_without_a_limit_may_take_what_the_site_allows_and_the_guess_is_told() 
     assert_eq!(plan.fragments[0].wall_seconds, 7_200);
     assert_eq!(
         plan.warnings,
-        ["the price assumes 60 s a job where no ToolTimeLimit is declared: colour"]
+        [
+            "sites are compared at 60 s a job where no ToolTimeLimit is declared, and may take all they allow: colour"
+        ]
     );
 }
 
