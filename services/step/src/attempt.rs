@@ -124,6 +124,7 @@ impl Attempt {
             cores: usize::try_from(limits.cores).unwrap_or(1),
             scratch: folders.work.clone(),
             readable: Some(vec![folders.inputs.clone()]),
+            copied_bytes: Some(limits.disk_bytes),
         };
         let engine = Engine::new(settings)
             .with_executor(Arc::new(executor))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::events::{Observer, Silent};
-use super::files::Guard;
+use super::files::{CopyRoom, Guard};
 use super::job::{expand_formats, take_requirements};
 use super::relocate::Relocation;
 use super::schedule;
@@ -23,11 +23,14 @@ pub struct Settings {
     /// Cores that tools may use at once; also how many tools run at once.
     pub cores: usize,
     /// Folder for everything that is made on the way. One folder a run is made in it and removed at
-    /// the end; on the file system of the outputs these are moved instead of copied.
+    /// the end; on the file system of the outputs these need no copies of what was made.
     pub scratch: PathBuf,
     /// Folders that inputs may lie in, besides those of the run itself; none for every folder. Set it
     /// for documents and input objects of strangers.
     pub readable: Option<Vec<PathBuf>>,
+    /// Most bytes that one run may have copied, for tools that change their inputs and for outputs; none for as many
+    /// as it takes. Copies are made beside the tools, where no limit of theirs counts.
+    pub copied_bytes: Option<u64>,
 }
 
 impl Default for Settings {
@@ -36,6 +39,7 @@ impl Default for Settings {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             scratch: std::env::temp_dir(),
             readable: None,
+            copied_bytes: None,
         }
     }
 }
@@ -143,8 +147,9 @@ impl Engine {
     }
 
     fn guard(&self, scratch: &Path) -> Result<Guard, RunError> {
+        let room = self.settings.copied_bytes.map(CopyRoom::new);
         let Some(readable) = &self.settings.readable else {
-            return Ok(Guard::default());
+            return Ok(Guard { roots: None, room });
         };
         let mut roots = vec![scratch.to_owned()];
         for root in readable {
@@ -152,7 +157,8 @@ impl Engine {
             let what = || format!("cannot find {}", root.display());
             roots.push(real.map_err(|error| RunError::io(what(), error))?);
         }
-        Ok(Guard { roots: Some(roots) })
+        let roots = Some(roots);
+        Ok(Guard { roots, room })
     }
 
     pub(super) fn executor(&self) -> &dyn Executor {

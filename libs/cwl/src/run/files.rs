@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 use sha1::{Digest, Sha1};
@@ -62,14 +64,55 @@ pub(super) fn each_outermost(
     }
 }
 
-/// Which files of the machine a job may name.
+/// Which files of the machine a job may name, and how much of them it may have copied.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Guard {
     /// Folders; none for every file.
     pub(super) roots: Option<Vec<PathBuf>>,
+    /// What may be copied; none for all.
+    pub(super) room: Option<Arc<CopyRoom>>,
+}
+
+/// The bytes that a run may still have copied.
+#[derive(Debug)]
+pub(super) struct CopyRoom {
+    limit: u64,
+    left: AtomicU64,
+}
+
+impl CopyRoom {
+    pub(super) fn new(limit: u64) -> Arc<Self> {
+        let left = AtomicU64::new(limit);
+        Arc::new(Self { limit, left })
+    }
 }
 
 impl Guard {
+    /// The same room, for what may be named anyway.
+    pub(super) fn open(&self) -> Self {
+        Self {
+            roots: None,
+            room: self.room.clone(),
+        }
+    }
+
+    /// Refuses a copy of so many bytes for which there is no room.
+    pub(super) fn check_copy(&self, bytes: u64) -> Result<(), RunError> {
+        let Some(room) = &self.room else {
+            return Ok(());
+        };
+        let take = |left: u64| left.checked_sub(bytes);
+        let taken = room
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map(drop).map_err(|_| {
+            RunError::Input(format!(
+                "files are to be copied so often that they have more than {} bytes together",
+                room.limit
+            ))
+        })
+    }
+
     /// Refuses a path that lies, links followed, below none of the folders.
     pub(super) fn check(&self, path: &Path) -> Result<(), RunError> {
         let Some(roots) = &self.roots else {
@@ -354,6 +397,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let guard = Guard {
             roots: Some(vec![folder.path().canonicalize().unwrap()]),
+            room: None,
         };
         let mut file = object(json!({"class": "File", "path": "/etc/passwd"}));
         let error = complete(&mut file, &guard).unwrap_err();

@@ -116,11 +116,11 @@ impl<'r> Relocation<'r> {
         let real = from.canonicalize().map_err(fault)?;
         if !real.starts_with(self.scratch) {
             // Whether it may be given away was decided when it was found.
-            return copy(&real, target, &Guard::default());
+            return copy(&real, target, &self.guard.open());
         }
         if !real.is_dir() {
             let linked = fs::hard_link(&real, target);
-            return linked.or_else(|_| copy(&real, target, &Guard::default()));
+            return linked.or_else(|_| copy(&real, target, &self.guard.open()));
         }
         make_folder(target)?;
         for entry in fs::read_dir(&real).map_err(fault)? {

@@ -226,6 +226,7 @@ pub(super) fn copy(from: &Path, to: &Path, guard: &Guard) -> Result<(), RunError
     guard.check(from)?;
     let found = fs::metadata(from).map_err(fault)?;
     if found.is_file() {
+        guard.check_copy(found.len())?;
         fs::copy(from, to).map_err(fault)?;
         make_writable(to).map_err(fault)?;
         return Ok(());

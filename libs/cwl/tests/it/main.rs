@@ -75,6 +75,7 @@ impl Bench {
             cores: 2,
             scratch: self.path("scratch"),
             readable: None,
+            copied_bytes: None,
         }
     }
 

@@ -183,6 +183,31 @@ fn two_names_of_one_file_are_two_outputs_and_a_folder_within_itself_is_refused()
 }
 
 #[test]
+fn an_input_that_is_copied_again_and_again_ends_at_the_limit_of_the_disk() {
+    let mut bench = bench();
+    bench.limits.disk_bytes = MIB;
+    bench.input("in-1", "large.bin", &"x".repeat(300_000));
+    let order = || json!({"large": {"class": "File", "location": "input:in-1"}});
+    let mut linked = shell("for i in 1 2 3 4 5; do ln -s $0 l$i; done");
+    linked["inputs"] = json!({"large": {"type": "File", "inputBinding": {}}});
+    let told = bench.run(&linked, order());
+    let (_, message, _) = told.failure();
+    assert!(message.contains("more than 1048576 bytes"), "{message}");
+
+    let mut bench = crate::bench::bench();
+    bench.limits.disk_bytes = MIB;
+    bench.input("in-1", "large.bin", &"x".repeat(300_000));
+    let entry = |at: usize| json!({"entry": "$(inputs.large)", "entryname": format!("c{at}"), "writable": true});
+    let mut staged = shell("true");
+    staged["inputs"] = json!({"large": "File"});
+    let listing: Vec<_> = (0..5).map(entry).collect();
+    staged["requirements"] = json!({"InitialWorkDirRequirement": {"listing": listing}});
+    let told = bench.run(&staged, order());
+    let (_, message, _) = told.failure();
+    assert!(message.contains("more than 1048576 bytes"), "{message}");
+}
+
+#[test]
 fn an_output_that_is_stored_under_another_name_is_told() {
     let bench = bench();
     let told = bench.run(&shell("echo hi > 'a b.txt'; echo hi > fine.txt"), json!({}));
