@@ -103,8 +103,11 @@ impl std::fmt::Display for ByHand {
 
 impl std::error::Error for ByHand {}
 
+/// Debian's name of a package, and another's.
+type Renamed = &'static [(&'static str, &'static str)];
+
 /// Package managers other than apt, with their names of our packages where they differ from Debian's.
-const OTHER_MANAGERS: [(&str, &str, &[(&str, &str)]); 4] = [
+const OTHER_MANAGERS: [(&str, &str, Renamed); 4] = [
     (
         "dnf",
         "dnf install -y",

@@ -152,6 +152,9 @@ async fn a_refusal_says_what_to_do_and_is_a_problem_for_programs() {
         let text = complained(&output);
         assert!(text.contains(words), "{command:?}: {text}");
     }
+    let output = node.run(&["--output", "json", "runs", "nonsense"]);
+    let problem: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(problem["type"], "https://open-cloud.dev/problems/not-found");
     let output = node.run(&["--output", "json", "dataset", "remove", "x", "--yes"]);
     let problem: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(problem["type"], "https://open-cloud.dev/problems/not-found");

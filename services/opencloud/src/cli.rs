@@ -181,6 +181,9 @@ pub(crate) enum CommandError {
     /// What was typed cannot be used.
     #[error("{0}")]
     Input(String),
+    /// What was named is not there.
+    #[error("{0}")]
+    Missing(String),
     /// A person said no.
     #[error("nothing was done")]
     Declined,

@@ -34,6 +34,7 @@ impl Failure {
                 (error.kind(), advice, error.problem())
             }
             CommandError::Input(_) => (Kind::Invalid, None, None),
+            CommandError::Missing(_) => (Kind::NotFound, None, None),
             CommandError::Declined => (Kind::Precondition, None, None),
             CommandError::Other(_) => (Kind::Internal, None, None),
         };

@@ -37,7 +37,7 @@ pub(crate) async fn organisation(context: &Context, text: &str) -> Result<String
         [(id, _)] => Ok(id.clone()),
         [] => {
             let names: Vec<_> = known.iter().map(|(_, name)| name.as_str()).collect();
-            Err(CommandError::input(format!(
+            Err(CommandError::Missing(format!(
                 "no organisation `{text}` is known here; there are: {}",
                 names.join(", ")
             )))

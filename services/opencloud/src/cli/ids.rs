@@ -64,7 +64,7 @@ fn one_of(kind: Kind, ids: &[String], text: &str) -> Result<String, CommandError
             "`{text}` is no id of a {name}: `opencloud {list}` shows those there are, and {FEWEST} digits are the least"
         ))),
         [id] => Ok((*id).clone()),
-        [] => Err(CommandError::input(format!(
+        [] => Err(CommandError::Missing(format!(
             "there is no {name} `{text}`: `opencloud {list}` shows those there are"
         ))),
         several => {

@@ -159,7 +159,7 @@ async fn find(context: &Context, text: &str) -> Result<Network, CommandError> {
     }
     match found.as_slice() {
         [network] => Ok((*network).clone()),
-        [] => Err(CommandError::input(format!(
+        [] => Err(CommandError::Missing(format!(
             "this node is in no network `{text}`: see `opencloud network list`"
         ))),
         _ => Err(CommandError::input(format!(

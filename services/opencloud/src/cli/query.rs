@@ -19,17 +19,22 @@ pub(crate) struct QueryArguments {
         long,
         alias = "bbox",
         allow_hyphen_values = true,
-        value_name = "W,S,E,N|FILE"
+        value_name = "W,S,E,N|FILE",
+        help_heading = "Images"
     )]
     area: Option<String>,
     /// Images from this day on
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", help_heading = "Images")]
     from: Option<String>,
     /// Images up to this day
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", help_heading = "Images")]
     to: Option<String>,
     /// Images with this property, such as 'eo:cloud_cover<=20'; may be repeated
-    #[arg(long = "filter", value_name = "PROPERTY<=VALUE")]
+    #[arg(
+        long = "filter",
+        value_name = "PROPERTY<=VALUE",
+        help_heading = "Images"
+    )]
     filters: Vec<String>,
 }
 

@@ -28,8 +28,8 @@ pub(crate) struct WhatArguments {
     /// --inputs
     #[arg(long = "input", value_name = "NAME=VALUE")]
     single: Vec<String>,
-    /// Which images of every input that is a dataset and does not say it itself
-    #[command(flatten, next_help_heading = "Images")]
+    // For every input that is a dataset and does not say it itself.
+    #[command(flatten)]
     query: QueryArguments,
     /// OWNER/LISTING of the storage for the results [default: our first storage offer]
     #[arg(long, value_name = "LISTING")]

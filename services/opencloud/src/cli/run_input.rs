@@ -59,7 +59,9 @@ async fn from_file(
         let input = value_of(context, value)
             .await
             .map_err(|error| match error {
-                CommandError::Input(text) => wrong(format!("input `{name}`: {text}")),
+                CommandError::Input(text) | CommandError::Missing(text) => {
+                    wrong(format!("input `{name}`: {text}"))
+                }
                 other => other,
             })?;
         inputs.insert(name, input);
