@@ -98,3 +98,48 @@ async fn a_run_whose_site_stays_away_fails_with_the_cause_and_a_retry_keeps_what
     assert_eq!(kept.attempt_id, first.attempt_id, "the good step is kept");
     assert_eq!(kept.attempts, 1);
 }
+
+#[tokio::test]
+async fn a_run_goes_on_although_its_own_node_was_killed_while_a_partner_worked() {
+    let mut scene = both(&[], &[]).await;
+    let run = second_step_at_work(&scene, 3).await;
+    scene.pair.north.kill();
+    scene.pair.north.begin().await;
+    let (run, why) = over(&scene.north(), &run.run_id, LIMIT).await;
+    assert_eq!(run.state, i32::from(RunState::Succeeded), "{why}");
+    let attempts: Vec<_> = run.fragments.iter().map(|it| it.attempts).collect();
+    assert_eq!(attempts, [1, 1], "no_effect_twice");
+    books_agree(&scene).await;
+}
+
+#[tokio::test]
+async fn a_run_ends_well_after_both_nodes_lost_their_power() {
+    let mut scene = both(&[], &[]).await;
+    let run = second_step_at_work(&scene, 3).await;
+    scene.pair.north.kill();
+    scene.pair.south.kill();
+    scene.pair.south.begin().await;
+    scene.pair.north.begin().await;
+    let (run, why) = over(&scene.north(), &run.run_id, LIMIT).await;
+    assert_eq!(run.state, i32::from(RunState::Succeeded), "{why}");
+    assert_eq!(run.fragments[0].attempts, 1, "no_effect_twice");
+    until("no capacity is held", SOON, async || {
+        (scene.held().await == (0, 0)).then_some(())
+    })
+    .await;
+    books_agree(&scene).await;
+}
+
+/// Waits until both have signed the same books of every grant.
+async fn books_agree(scene: &Scene) {
+    let (north, south) = (scene.north(), scene.south());
+    for grant in north.compute().grants(false).await.unwrap() {
+        until("books_agree", LIMIT, async || {
+            let ours = north.accounting().books(&grant.grant_id).await.ok()?;
+            let theirs = south.accounting().books(&grant.grant_id).await.ok()?;
+            let agreed = ours.countersigned && theirs.countersigned && ours.size > 0;
+            (agreed && ours.root == theirs.root && ours.disputes.is_empty()).then_some(())
+        })
+        .await;
+    }
+}
