@@ -32,8 +32,18 @@ async fn a_step_of_seven_seconds_at_a_partner_is_countersigned_without_a_dispute
     }
     assert_eq!(exports[0], exports[1]);
     let records = north.accounting().records(&grant.grant_id, "").await;
-    let wall_ms = records.unwrap()[0].wall_ms;
-    assert!(wall_ms >= 7_000, "{wall_ms} ms");
+    let record = &records.unwrap()[0];
+    assert!(record.wall_ms >= 7_000, "{} ms", record.wall_ms);
+
+    // The run shows what is charged, and a plan of the same what that was.
+    assert_eq!(run.charged_micros, Some(record.charge_micros));
+    let plan = north.pipeline().plan(&scene.sleep("7", "", JUNE)).await;
+    let plan = plan.unwrap();
+    assert_eq!(plan.expected_micros, run.charged_micros);
+    assert!(
+        plan.cost_micros >= record.charge_micros,
+        "it is at most that"
+    );
 
     // The grant is as good as before.
     let next = start(&north, scene.sleep("0.1", "", JUNE)).await.unwrap();

@@ -117,6 +117,7 @@ impl Accounting<'_> {
     pub async fn settle(&self, grant_id: &str) -> Result<SettleBooksResponse, ClientError> {
         let request = SettleBooksRequest {
             grant_id: grant_id.to_owned(),
+            ..SettleBooksRequest::default()
         };
         self.0
             .post(

@@ -72,6 +72,9 @@ pub struct Plan {
     pub fragments: Vec<FragmentPlan>,
     /// Estimated sum by currency.
     pub cost: BTreeMap<String, Money>,
+    /// The most that its machines can cost, with the estimate of what is moved, by currency.
+    #[serde(default)]
+    pub most: BTreeMap<String, Money>,
     /// Estimated bytes between organisations.
     pub bytes_moved: u64,
     /// What a person should know before she starts.
@@ -97,8 +100,11 @@ pub struct FragmentPlan {
     pub resources: Resources,
     /// The wall time it will ask for, in seconds.
     pub wall_seconds: u64,
-    /// Estimated price.
+    /// Estimated price, by which sites are compared.
     pub cost: Money,
+    /// The most that it can cost: all that it holds, for all the wall time it asks for, and what is moved.
+    #[serde(default)]
+    pub most: Money,
     /// The currency of the price.
     pub currency: String,
     /// The parts that were compared.

@@ -153,5 +153,7 @@ pub(crate) fn settled_out(settled: Settled) -> pb::SettleBooksResponse {
         size: settled.size,
         countersigned: settled.countersigned,
         disputes: settled.causes.into_iter().map(cause_out).collect(),
+        charge_micros: None,
+        currency: String::new(),
     }
 }

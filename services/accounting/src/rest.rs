@@ -150,7 +150,12 @@ async fn settle_books(
     Path(grant_id): Path<String>,
 ) -> Result<Json<pb::SettleBooksResponse>, Problem> {
     Ok(Json(
-        usage.settle(pb::SettleBooksRequest { grant_id }).await?,
+        usage
+            .settle(pb::SettleBooksRequest {
+                grant_id,
+                ..Default::default()
+            })
+            .await?,
     ))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oc_kernel::{Name, RunId};
+use oc_kernel::{GrantId, Money, Name, RunId};
 use oc_proto::federation::v1::{ReservedItem, SubmitRequest};
 use oc_proto::pipeline::v1::{CountedInput, WatchRunResponse};
 use oc_store::{Collection, Documents, Index, Store};
@@ -66,6 +66,18 @@ pub(crate) struct RunDocument {
     pub(crate) pending: Vec<WatchRunResponse>,
     /// What came out, once published.
     pub(crate) published: Option<Published>,
+    /// What the books charge for it, by grant.
+    #[serde(default)]
+    pub(crate) charged: BTreeMap<GrantId, Charge>,
+}
+
+/// What the books of a grant charge for a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Charge {
+    /// ISO 4217 code.
+    pub(crate) currency: String,
+    /// The sum over its attempts.
+    pub(crate) charge: Money,
 }
 
 /// What was asked for, checked.

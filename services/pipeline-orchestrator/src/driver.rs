@@ -182,6 +182,19 @@ impl Driver {
                 })
                 .await;
             }
+            Told::Settled {
+                grant,
+                dispute,
+                charge,
+            } => {
+                let event = Event::Settled { grant, dispute };
+                self.take(vec![], event, |document| {
+                    if let Some(charge) = &charge {
+                        document.charged.insert(grant, charge.clone());
+                    }
+                })
+                .await;
+            }
             Told::Published(published) => {
                 self.take(vec![], Event::Published, |document| {
                     document.published.get_or_insert_with(|| published.clone());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_stream::stream;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use oc_kernel::{Name, PageRequest, PageToken, RunId};
+use oc_kernel::{Money, Name, PageRequest, PageToken, RunId};
 use oc_proto::pipeline::v1::watch_run_response::Event as SeenEvent;
 use oc_proto::pipeline::v1::{self as pb, WatchRunResponse};
 use oc_service::access::{Principal, Role};
@@ -25,6 +25,9 @@ use crate::present;
 /// How often, and after which pause, a word to a run is said.
 const SAYINGS: u32 = 100;
 const SAY_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Runs among which an earlier one of the same workflow is looked for.
+const LOOKED_AT: u32 = 50;
 
 /// A watcher looks again after this long even without news.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -63,7 +66,26 @@ impl Orchestrator {
         // Partners are asked for a run; this one will never be more than a plan.
         let id = RunId::new().to_string();
         let planned = planning::plan_run(&self.context, caller, &id, run).await?;
-        Ok(present::plan(planned))
+        let expected = self.expected(&planned).await?;
+        Ok(present::plan(planned, expected))
+    }
+
+    /// What the user's last run of the same workflow that succeeded was charged.
+    async fn expected(&self, planned: &Planned) -> Result<Option<Money>, RunError> {
+        let query = Query::equals("user", planned.spec.user.clone()).descending();
+        let page = PageRequest {
+            size: LOOKED_AT,
+            token: None,
+        };
+        let earlier = self.context.shelf.runs.list(&query, &page).await?;
+        let currency = present::currency(&planned.plan);
+        Ok(earlier.items.iter().find_map(|seen| {
+            let run = &seen.value;
+            let same = run.run.state() == RunState::Succeeded
+                && run.spec.document == planned.spec.document
+                && present::currency(run.run.plan()) == currency;
+            same.then(|| present::charged(run, &currency)).flatten()
+        }))
     }
 
     /// Starts a run. The same operation again gives the same run.
@@ -158,6 +180,7 @@ impl Orchestrator {
             reserved: Default::default(),
             pending: Vec::new(),
             published: None,
+            charged: Default::default(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! Runs and plans as messages.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use oc_kernel::Money;
 use oc_proto::pipeline::v1::watch_run_response::Event;
@@ -80,15 +82,21 @@ pub(crate) fn transition(run: &Run, number: u64, seen: &Transition) -> WatchRunR
     }
 }
 
-/// The sum of a plan: its only currency, or the one with the highest sum.
+/// The most that a plan costs: in its only currency, or the one with the highest sum.
 fn sum(plan: &Plan) -> (Money, String) {
-    let priced = plan.cost.iter().max_by_key(|(_, cost)| **cost);
+    let priced = plan.most.iter().max_by_key(|(_, cost)| **cost);
     priced.map_or_else(Default::default, |(currency, cost)| {
         (*cost, currency.clone())
     })
 }
 
-pub(crate) fn plan(planned: Planned) -> pb::PlanRunResponse {
+/// The currency in which the sum of a plan is shown.
+pub(crate) fn currency(plan: &Plan) -> String {
+    sum(plan).1
+}
+
+/// A plan, with what a run of the same was charged.
+pub(crate) fn plan(planned: Planned, expected: Option<Money>) -> pb::PlanRunResponse {
     let (cost, currency) = sum(&planned.plan);
     pb::PlanRunResponse {
         fragments: planned
@@ -101,6 +109,7 @@ pub(crate) fn plan(planned: Planned) -> pb::PlanRunResponse {
         cost_micros: cost.micros(),
         currency,
         warnings: planned.plan.warnings,
+        expected_micros: expected.map(Money::micros),
     }
 }
 
@@ -125,7 +134,7 @@ fn planned_fragment(plan: &FragmentPlan) -> pb::PlannedFragment {
         alternatives: alternatives.collect(),
         cores: plan.resources.cores,
         memory_bytes: plan.resources.memory_bytes,
-        cost_micros: plan.cost.micros(),
+        cost_micros: plan.most.micros(),
         currency: plan.currency.clone(),
         upstream: plan.upstream.clone(),
         wall_seconds: plan.wall_seconds,
@@ -147,8 +156,28 @@ pub(crate) fn run(document: &RunDocument) -> pb::Run {
         user: document.spec.user_name.clone(),
         data: document.counted.clone(),
         cost_micros: cost.micros(),
+        charged_micros: charged(document, &currency).map(Money::micros),
         currency,
     }
+}
+
+/// What the books charge for a run that is over, in a currency; nothing while some of them are not settled. Work on
+/// our own machines costs nothing.
+pub(crate) fn charged(document: &RunDocument, currency: &str) -> Option<Money> {
+    if !document.run.state().is_final() {
+        return None;
+    }
+    let attempts = document.run.fragments().iter().flat_map(|f| &f.attempts);
+    let begun = attempts.filter(|attempt| attempt.submitted_at.is_some() || attempt.unsure);
+    let mut charged = Money::ZERO;
+    let mut counted = BTreeSet::new();
+    for grant in begun.filter_map(|attempt| attempt.place.grant) {
+        let charge = document.charged.get(&grant)?;
+        if charge.currency == currency && counted.insert(grant) {
+            charged = charged.saturating_add(charge.charge);
+        }
+    }
+    Some(charged)
 }
 
 fn fragment(run: &Run, index: usize) -> pb::RunFragment {

@@ -252,6 +252,9 @@ pub struct SettleBooksRequest {
     /// Grant.
     #[prost(string, tag = "1")]
     pub grant_id: ::prost::alloc::string::String,
+    /// Run whose charge is asked for; empty for none.
+    #[prost(string, tag = "2")]
+    pub run_id: ::prost::alloc::string::String,
 }
 /// Settled, or disputed.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -267,6 +270,12 @@ pub struct SettleBooksResponse {
     /// Objections of this audit.
     #[prost(message, repeated, tag = "3")]
     pub disputes: ::prost::alloc::vec::Vec<super::super::types::v1::Cause>,
+    /// What is charged for the attempts of the run under the grant, in millionths; missing where none was asked for.
+    #[prost(int64, optional, tag = "4")]
+    pub charge_micros: ::core::option::Option<i64>,
+    /// ISO 4217 code of the charge.
+    #[prost(string, tag = "5")]
+    pub currency: ::prost::alloc::string::String,
 }
 /// Says what a record should have held. What is missing stays as it was.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

@@ -145,7 +145,7 @@ pub struct PlanRunResponse {
     /// What the data providers counted.
     #[prost(message, repeated, tag = "2")]
     pub data: ::prost::alloc::vec::Vec<CountedInput>,
-    /// Sum of the estimates, in millionths.
+    /// At most: what it costs when each part takes all the time that it may, in millionths.
     #[prost(int64, tag = "3")]
     pub cost_micros: i64,
     /// ISO 4217 code of the sum.
@@ -154,6 +154,10 @@ pub struct PlanRunResponse {
     /// What a person should know before starting.
     #[prost(string, repeated, tag = "5")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What the books charged for the caller's last run of this workflow that succeeded, in millionths of
+    /// `currency`; missing where there is none.
+    #[prost(int64, optional, tag = "6")]
+    pub expected_micros: ::core::option::Option<i64>,
 }
 /// A fragment of a plan.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -190,10 +194,10 @@ pub struct PlannedFragment {
     /// Memory that it holds, in bytes.
     #[prost(uint64, tag = "10")]
     pub memory_bytes: u64,
-    /// Estimate, in millionths.
+    /// At most, in millionths.
     #[prost(int64, tag = "11")]
     pub cost_micros: i64,
-    /// ISO 4217 code of the estimate.
+    /// ISO 4217 code of that.
     #[prost(string, tag = "12")]
     pub currency: ::prost::alloc::string::String,
     /// Fragments it reads from, by number.
@@ -297,12 +301,15 @@ pub struct Run {
     /// What the data providers counted.
     #[prost(message, repeated, tag = "9")]
     pub data: ::prost::alloc::vec::Vec<CountedInput>,
-    /// Estimate of the cost, in millionths.
+    /// At most, as planned, in millionths.
     #[prost(int64, tag = "10")]
     pub cost_micros: i64,
     /// ISO 4217 code of the cost.
     #[prost(string, tag = "11")]
     pub currency: ::prost::alloc::string::String,
+    /// What the books charge for it, in millionths of `currency`; missing until it is over and they are settled.
+    #[prost(int64, optional, tag = "12")]
+    pub charged_micros: ::core::option::Option<i64>,
 }
 /// A fragment of a run.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use oc_kernel::{Money, OrgId};
 
 use super::assign::Search;
-use super::candidate::{Score, crossing};
+use super::candidate::{Score, crossing, estimate};
 use super::cut::Cut;
 use super::{
     Alternative, FragmentInput, FragmentOutput, FragmentPlan, Place, Plan, PlanError, Site, Source,
@@ -29,11 +29,15 @@ const STAGING_SECONDS: u64 = 600;
 pub(crate) fn plan(search: &Search<'_>, sites: &[usize], cuts: &[Cut], now: Timestamp) -> Plan {
     let view = View::new(search, sites, cuts, now);
     let fragments: Vec<FragmentPlan> = (0..cuts.len()).map(|at| view.fragment(at)).collect();
-    let mut cost: BTreeMap<String, Money> = BTreeMap::new();
-    for fragment in &fragments {
-        let sum = cost.entry(fragment.currency.clone()).or_default();
-        *sum = sum.saturating_add(fragment.cost);
-    }
+    let sum = |of: fn(&FragmentPlan) -> Money| {
+        let mut sums: BTreeMap<String, Money> = BTreeMap::new();
+        for fragment in &fragments {
+            let sum = sums.entry(fragment.currency.clone()).or_default();
+            *sum = sum.saturating_add(of(fragment));
+        }
+        sums
+    };
+    let (cost, most) = (sum(|fragment| fragment.cost), sum(|fragment| fragment.most));
     let moved = (0..cuts.len()).map(|at| view.own(at).bytes_moved);
     Plan {
         made_at: now,
@@ -42,6 +46,7 @@ pub(crate) fn plan(search: &Search<'_>, sites: &[usize], cuts: &[Cut], now: Time
         warnings: view.warnings(&cost),
         fragments,
         cost,
+        most,
     }
 }
 
@@ -121,6 +126,8 @@ impl<'a> View<'a> {
             .any(|step| self.search.by_hand[*step].is_some());
         let inputs = self.inputs(at);
         let resources = self.resources(cut, site);
+        let wall_seconds = self.wall_seconds(cut, site, resources);
+        let cost = self.own(at).price;
         FragmentPlan {
             index: number(at),
             site: place(site),
@@ -131,9 +138,10 @@ impl<'a> View<'a> {
                 .collect(),
             upstream: cut.upstream.iter().map(|from| number(*from)).collect(),
             outputs: self.outputs(at),
-            wall_seconds: self.wall_seconds(cut, site, resources),
+            most: self.most(cut, site, cost, resources, wall_seconds),
+            wall_seconds,
             resources,
-            cost: self.own(at).price,
+            cost,
             currency: site.price.currency.clone(),
             reason: self.reason(site, score, by_hand, &inputs),
             inputs,
@@ -198,6 +206,27 @@ impl<'a> View<'a> {
             sum.min(longest)
         };
         declared.map_or(longest, sum)
+    }
+
+    /// The estimate with all the time of all cores that are held in place of the time that jobs are taken to last.
+    fn most(
+        &self,
+        cut: &Cut,
+        site: &Site,
+        cost: Money,
+        held: Resources,
+        wall_seconds: u64,
+    ) -> Money {
+        let estimates = cut
+            .steps
+            .iter()
+            .map(|step| estimate(self.step(*step), site));
+        let estimated = estimates.fold(Money::ZERO, Money::saturating_add);
+        let moved = cost.micros().saturating_sub(estimated.micros()).max(0);
+        let core_seconds = u64::from(held.cores).saturating_mul(wall_seconds);
+        site.price
+            .of_cores(core_seconds)
+            .saturating_add(Money(moved))
     }
 
     /// How long a fragment may take before its share of the grant is used up. A site holds all that a fragment

@@ -21,7 +21,8 @@ impl View<'_> {
         let priced = cost.values().any(|cost| *cost != Money::ZERO);
         if priced && !guessed.is_empty() {
             warnings.push(format!(
-                "the price assumes {ASSUMED_SECONDS} s a job where no ToolTimeLimit is declared: {}",
+                "sites are compared at {ASSUMED_SECONDS} s a job where no ToolTimeLimit is declared, and may take all \
+                 they allow: {}",
                 words::list(guessed, 6)
             ));
         }

@@ -1,6 +1,8 @@
 //! Corrections: a record is never changed; another one stands in its place.
 
-use oc_trust::{BooksKey, Price, RecordId, UsageRecord, record_id};
+use oc_kernel::{GrantId, Money, RunId};
+use oc_store::Query;
+use oc_trust::{BooksKey, Currency, Price, RecordId, UsageRecord, record_id};
 
 use super::error::AccountingError;
 use super::report::Listed;
@@ -72,6 +74,30 @@ impl Accounting {
             record: stored,
             currency,
         })
+    }
+
+    /// What is charged for our attempts of a run under a grant, as the records stand here.
+    ///
+    /// # Errors
+    /// When the grant is not known, or the store's.
+    pub async fn charge_of(
+        &self,
+        grant: GrantId,
+        run: RunId,
+    ) -> Result<(Money, Currency), AccountingError> {
+        let currency = self.books_of(grant).await?.value.currency;
+        let seen = Query::equals("run", run.to_string());
+        let mut charge = Money::ZERO;
+        for seen in self.0.observations.all(&seen).await? {
+            let id = record_id(&seen.value.attempt, 0)
+                .map_err(|error| AccountingError::Draft(error.to_string()))?;
+            let record = self.0.ledger.find(&id).await?;
+            if let Some(record) = record.filter(|record| record.grant == Some(grant)) {
+                let (newest, _) = self.newest_of(record).await?;
+                charge = charge.saturating_add(newest.charge);
+            }
+        }
+        Ok((charge, currency))
     }
 
     /// The newest record of the attempt, and the id of the correction to come.

@@ -10,7 +10,10 @@ use serde_json::Value;
 /// Observations by the id of their attempt.
 pub(crate) static OBSERVATIONS: Collection = Collection::new(
     "observations",
-    &[Index::computed("unrecorded", 1, unrecorded)],
+    &[
+        Index::computed("unrecorded", 1, unrecorded),
+        Index::pointer("run", "/run"),
+    ],
 );
 
 /// The end of an attempt whose record is not in the agreed books yet.

@@ -9,7 +9,7 @@ use oc_trust::BooksKey;
 use tonic::{Request, Response, Status};
 
 use super::{
-    books_in, grant_in, listed_out, month_in, org_in, record_out, settled_out, state_out,
+    books_in, grant_in, listed_out, month_in, optional, org_in, record_out, settled_out, state_out,
     sum_by_in, sum_out, unreadable,
 };
 use crate::domain::{Accounting, AccountingError, Changes, Export, Format, Reach};
@@ -121,7 +121,14 @@ impl UsageFace {
         asked: pb::SettleBooksRequest,
     ) -> Result<pb::SettleBooksResponse, UsageError> {
         let grant = grant_in(&asked.grant_id)?;
-        Ok(settled_out(self.0.settle(grant).await?))
+        let run = optional(&asked.run_id)?;
+        let mut answer = settled_out(self.0.settle(grant).await?);
+        if let Some(run) = run {
+            let (charge, currency) = self.0.charge_of(grant, run).await?;
+            answer.charge_micros = Some(charge.micros());
+            answer.currency = currency.to_string();
+        }
+        Ok(answer)
     }
 
     pub(crate) async fn correct(

@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use oc_accounting::domain::Month;
+use oc_trust::Currency;
 use serde_json::{Value, json};
 
 use crate::world::{Attempt, World};
@@ -148,4 +149,33 @@ async fn the_consumer_cannot_correct_the_providers_record() {
     let body = json!({"wall_ms": 1});
     let (status, _) = world.north.raw("operator", Method::POST, &path, body).await;
     assert_eq!(status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_run_is_charged_what_the_newest_records_of_its_attempts_say() {
+    let world = World::start().await;
+    let (first, other) = (Attempt::new(), Attempt::new());
+    let second = Attempt {
+        run: first.run,
+        ..Attempt::new()
+    };
+    for attempt in [&first, &second, &other] {
+        world.run(attempt).await;
+    }
+    let settled = world.north.settle(world.grant.id).await.1;
+    assert_eq!(settled["countersigned"], true, "{settled}");
+    let one = first.record(&world.grant).charge;
+    let charge = async || {
+        let north = world.north.accounting();
+        north.charge_of(world.grant.id, first.run).await.unwrap()
+    };
+    assert_eq!(charge().await, (one.saturating_add(one), Currency::EUR));
+
+    let path = format!("/records/{}/corrections", second.attempt);
+    let body = json!({"wall_ms": 0, "cpu_ms": 0, "bytes_out": 0});
+    let (status, _) = world.south.raw("operator", Method::POST, &path, body).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let settled = world.north.settle(world.grant.id).await.1;
+    assert_eq!(settled["countersigned"], true, "{settled}");
+    assert_eq!(charge().await, (one, Currency::EUR));
 }

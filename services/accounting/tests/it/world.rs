@@ -111,6 +111,23 @@ impl Org {
         }
     }
 
+    /// Its books without its edge.
+    pub(crate) fn accounting(&self) -> Accounting {
+        let board = Switchboard::new();
+        board.register("discovery", self.discovery.clone().router());
+        let clock = Arc::new(SystemClock);
+        let door = Door::new(&board, oc_accounting::NAME, clock.clone());
+        let discovery = Arc::new(oc_accounting::Discovery::new(door));
+        Accounting::new(
+            self.store.clone(),
+            self.ledger.clone(),
+            discovery.clone(),
+            discovery,
+            clock,
+            Currency::EUR,
+        )
+    }
+
     pub(crate) async fn publish(&self, kind: &str, subject: &str, data: Value) {
         let id = RunId::new().to_string();
         let event = CloudEvent::new(id, "/test", kind)
@@ -326,19 +343,7 @@ impl World {
 
     /// South's books without its edge, to be called as anybody.
     pub(crate) fn accounting_of_south(&self) -> Accounting {
-        let board = Switchboard::new();
-        board.register("discovery", self.south.discovery.clone().router());
-        let clock = Arc::new(SystemClock);
-        let door = Door::new(&board, oc_accounting::NAME, clock.clone());
-        let discovery = Arc::new(oc_accounting::Discovery::new(door));
-        Accounting::new(
-            self.south.store.clone(),
-            self.south.ledger.clone(),
-            discovery.clone(),
-            discovery,
-            clock,
-            Currency::EUR,
-        )
+        self.south.accounting()
     }
 
     pub(crate) fn key(&self) -> BooksKey {

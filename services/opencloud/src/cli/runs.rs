@@ -70,7 +70,7 @@ pub(crate) async fn list(context: &Context, arguments: RunsArguments) -> Outcome
                 state(run),
                 when::show(run.started_at_ms),
                 took(run.started_at_ms, run.ended_at_ms),
-                format!("{} {}", Money(run.cost_micros), run.currency),
+                cost(run),
             ]
         },
     )
@@ -171,13 +171,18 @@ pub(crate) fn show(run: &Run) {
         ),
         ("started", when::show(run.started_at_ms)),
         ("took", took(run.started_at_ms, run.ended_at_ms)),
-        (
-            "cost",
-            format!("{} {} estimated", Money(run.cost_micros), run.currency),
-        ),
+        ("cost", cost(run)),
     ]);
     for fragment in &run.fragments {
         anstream::println!("{}", fragment_line(fragment));
+    }
+}
+
+/// What the books charge for a run; until that is settled, the most that it can cost.
+fn cost(run: &Run) -> String {
+    match run.charged_micros {
+        Some(charged) => format!("{} {}", Money(charged), run.currency),
+        None => format!("at most {} {}", Money(run.cost_micros), run.currency),
     }
 }
 

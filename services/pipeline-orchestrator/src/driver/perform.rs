@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use oc_kernel::{OrgId, RunId};
+use oc_kernel::{GrantId, Money, OrgId, RunId};
 use oc_proto::federation::v1 as fed;
 use oc_workflow::run::{Action, AttemptRef, Cause, End, Event, attempt_id, code, fragment_id};
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use super::failure::CallFailure;
 use super::follow;
 use super::publish;
 use crate::context::Context;
-use crate::documents::{Published, RunDocument};
+use crate::documents::{Charge, Published, RunDocument};
 use crate::submission::submission;
 
 /// The pause after the first failure; it doubles up to [`LONGEST_PAUSE`].
@@ -40,6 +40,12 @@ pub(crate) enum Told {
         attempt: String,
         taken: u64,
         events: Vec<oc_proto::pipeline::v1::WatchRunResponse>,
+    },
+    /// The books of a grant are settled, or disputed, and what they charge for the run.
+    Settled {
+        grant: GrantId,
+        dispute: Option<String>,
+        charge: Option<Charge>,
     },
     /// What came out.
     Published(Published),
@@ -335,8 +341,9 @@ impl Task {
         }
     }
 
-    async fn settle(&self, grant: oc_kernel::GrantId) -> Result<Vec<Told>, CallFailure> {
-        let settled = self.context.books.settle(&grant.to_string()).await?;
+    async fn settle(&self, grant: GrantId) -> Result<Vec<Told>, CallFailure> {
+        let run = self.run().to_string();
+        let settled = self.context.books.settle(&grant.to_string(), &run).await?;
         let dispute = settled.disputes.first().map(|dispute| dispute.text.clone());
         if dispute.is_none() && !settled.countersigned {
             let text = "records of this run are still on their way".to_owned();
@@ -346,7 +353,15 @@ impl Task {
                 lasting: false,
             });
         }
-        Ok(vec![Told::Event(Event::Settled { grant, dispute })])
+        let charge = settled.charge_micros.map(|micros| Charge {
+            currency: settled.currency,
+            charge: Money(micros),
+        });
+        Ok(vec![Told::Settled {
+            grant,
+            dispute,
+            charge,
+        }])
     }
 }
 

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use jiff::Timestamp;
 use oc_door::Door;
-use oc_kernel::{Classify as _, Clock as _, Kind, OrgId, SystemClock};
+use oc_kernel::{Classify as _, Clock as _, GrantId, Kind, OrgId, SystemClock};
 use oc_proto::discovery::v1::identity_service_server::{IdentityService, IdentityServiceServer};
 use oc_proto::discovery::v1::{
     GetIdentityRequest, GetIdentityResponse, GetKeySetsRequest, GetKeySetsResponse, SignRequest,
@@ -20,14 +20,14 @@ use oc_service::telemetry::Metrics;
 use oc_store::{Expect, SqliteStore, Store};
 use oc_workflow::data::{Destination, ListingRef};
 use oc_workflow::plan::{Access, Placement, Price, Question, Site, Storage, plan};
-use oc_workflow::run::{Action, AttemptRef, Cause, Event, code};
+use oc_workflow::run::{Action, AttemptRef, Cause, End, Event, code};
 use oc_workflow::{Resources, Steps};
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::documents::{Batch, Shelf, Spec, batch_key};
+use crate::documents::{Batch, Charge, Shelf, Spec, batch_key};
 use crate::ports::{BehindTheDoor, RemoteBooks, RemoteCatalogue, RemoteGrants, RemoteObjects};
 use crate::settings::Settings;
 use crate::{NAME, request, rest, supervisor};
@@ -141,6 +141,11 @@ fn user(name: &str) -> Principal {
 
 /// A run of one step on our own machines.
 fn document() -> RunDocument {
+    document_with(Access::Own)
+}
+
+/// A run of one step on machines to which we have this access.
+fn document_with(access: Access) -> RunDocument {
     let now = now();
     let workflow = request::document(TOOL, 1 << 20).unwrap();
     let machines = Resources {
@@ -151,7 +156,7 @@ fn document() -> RunDocument {
         org: me(),
         name: "North".to_owned(),
         listing: "compute.machines".parse().unwrap(),
-        access: Access::Own,
+        access,
         silent_since: None,
         limit: machines,
         free: machines,
@@ -198,6 +203,7 @@ fn document() -> RunDocument {
         reserved: BTreeMap::new(),
         pending: Vec::new(),
         published: None,
+        charged: BTreeMap::new(),
     }
 }
 
@@ -372,4 +378,58 @@ async fn a_plan_that_takes_too_long_is_given_up_with_the_time_it_had() {
     assert_eq!(refused.kind(), Kind::Timeout, "{refused}");
     assert!(refused.to_string().contains("within 1 s"), "{refused}");
     assert!(refused.advice().is_some());
+}
+
+#[test]
+fn a_run_that_is_over_costs_what_the_books_charge_once_they_say_so() {
+    let grant = GrantId::new();
+    let mut document = document_with(Access::Granted {
+        grant,
+        ends: now() + jiff::SignedDuration::from_hours(1),
+    });
+    let at = AttemptRef {
+        fragment: 0,
+        attempt: 1,
+    };
+    let (by, text) = (me(), "enough".to_owned());
+    for event in [
+        Event::Tick,
+        Event::CapacityReserved {
+            at,
+            reservation: "resv-1".to_owned(),
+            until: now() + jiff::SignedDuration::from_secs(30),
+        },
+        Event::Submitted {
+            at,
+            lease: "lease-1".to_owned(),
+            life: jiff::SignedDuration::from_secs(15),
+        },
+        Event::Cancel { by, text },
+        Event::Ended {
+            at,
+            end: End::Cancelled(Cause::new(code::CANCELLED, "stopped", me(), now())),
+        },
+        Event::CapacityReleased { at },
+    ] {
+        document.run.apply(event, now());
+        assert_eq!(present::charged(&document, "EUR"), None);
+    }
+    let dispute = None;
+    document.run.apply(Event::Settled { grant, dispute }, now());
+    assert!(
+        document.run.state().is_final(),
+        "{:?}",
+        document.run.state()
+    );
+    assert_eq!(
+        present::charged(&document, "EUR"),
+        None,
+        "nobody has said it"
+    );
+    let charge = Charge {
+        currency: "EUR".to_owned(),
+        charge: Money(54),
+    };
+    document.charged.insert(grant, charge);
+    assert_eq!(present::charged(&document, "EUR"), Some(Money(54)));
 }

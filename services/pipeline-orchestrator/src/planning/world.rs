@@ -168,7 +168,7 @@ mod tests {
 
     #[async_trait]
     impl Books for Disputed {
-        async fn settle(&self, _: &str) -> Result<SettleBooksResponse, CallError> {
+        async fn settle(&self, _: &str, _: &str) -> Result<SettleBooksResponse, CallError> {
             Ok(SettleBooksResponse::default())
         }
 

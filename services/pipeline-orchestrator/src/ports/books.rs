@@ -9,8 +9,8 @@ use oc_service::{CallError, Channel, Switchboard};
 /// The books of a grant.
 #[async_trait]
 pub(crate) trait Books: Send + Sync + 'static {
-    /// Fetches the provider's records, audits and countersigns them, now.
-    async fn settle(&self, grant_id: &str) -> Result<SettleBooksResponse, CallError>;
+    /// Fetches the provider's records, audits and countersigns them, now, and says what is charged for a run.
+    async fn settle(&self, grant_id: &str, run_id: &str) -> Result<SettleBooksResponse, CallError>;
 
     /// The first objection that stands in them, in words; nothing where there is none.
     async fn dispute(&self, grant_id: &str) -> Result<Option<String>, CallError>;
@@ -27,9 +27,10 @@ impl RemoteBooks {
 
 #[async_trait]
 impl Books for RemoteBooks {
-    async fn settle(&self, grant_id: &str) -> Result<SettleBooksResponse, CallError> {
+    async fn settle(&self, grant_id: &str, run_id: &str) -> Result<SettleBooksResponse, CallError> {
         let request = SettleBooksRequest {
             grant_id: grant_id.to_owned(),
+            run_id: run_id.to_owned(),
         };
         Ok(UsageServiceClient::new(self.0.clone())
             .settle_books(request)
