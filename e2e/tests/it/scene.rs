@@ -1,9 +1,10 @@
 //! South with machines and images, North with storage for what comes out: enough for a run at a partner.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use oc_client::{Client, ClientError, ListingFilter};
+use oc_kernel::{Clock as _, SystemClock};
 use oc_proto::compute::v1::{
     Grant, Offer, OfferKind, RequestGrantRequest, RevokeGrantRequest, Rule,
 };
@@ -94,13 +95,12 @@ impl Scene {
 
     /// A grant from South on its machines and images, in force.
     pub(crate) async fn grant(&self, limits: Limits, life: Duration) -> Grant {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let end = now.unwrap() + life;
+        let life = u64::try_from(life.as_millis()).unwrap();
         let request = RequestGrantRequest {
             provider: self.pair.south_id.clone(),
             listing_ids: [MACHINES, IMAGES].map(str::to_owned).into(),
             limits: Some(limits),
-            not_after_ms: u64::try_from(end.as_millis()).unwrap(),
+            not_after_ms: SystemClock.now_ms() + life,
             ..RequestGrantRequest::default()
         };
         let grant = self.north().compute().request_grant(&request).await;

@@ -1,7 +1,7 @@
 //! The binary form of macaroons, version 2 (libmacaroons, doc/format.txt), for first-party caveats. Third-party
 //! caveats have a location and a verification id; they are refused here because nobody discharges them.
 
-use crate::macaroon::MacaroonError;
+use crate::error::MacaroonError;
 
 const VERSION: u8 = 2;
 const EOS: u64 = 0;

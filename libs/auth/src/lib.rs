@@ -6,9 +6,11 @@
 
 mod account;
 mod caveat;
+mod error;
 mod format;
 mod macaroon;
 
 pub use account::{AccountToken, TokenDigest, TokenError};
 pub use caveat::{Access, Ask, Caveat, Refusal};
-pub use macaroon::{Macaroon, MacaroonError, RootKey};
+pub use error::MacaroonError;
+pub use macaroon::{Macaroon, RootKey};

@@ -6,13 +6,13 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use oc_kernel::{Classify, Kind};
 use rand::RngCore as _;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::caveat::{Ask, Caveat, Refusal};
+use crate::caveat::{Ask, Caveat};
+use crate::error::MacaroonError;
 use crate::format;
 
 /// The key that makes and checks macaroons; it never leaves the service that has it.
@@ -41,34 +41,6 @@ impl RootKey {
 impl fmt::Debug for RootKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RootKey(..)")
-    }
-}
-
-/// Why a macaroon is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MacaroonError {
-    /// Not the binary form of a macaroon of version 2.
-    #[error("the macaroon cannot be read: {0}")]
-    Malformed(&'static str),
-    /// It asks for somebody else's discharge.
-    #[error("the macaroon has a third-party caveat, which nobody discharges here")]
-    ThirdParty,
-    /// Not made with this key, or changed.
-    #[error("the macaroon was not made here or was changed")]
-    Forged,
-    /// It does not open what is asked for.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
-
-impl Classify for MacaroonError {
-    fn kind(&self) -> Kind {
-        match self {
-            MacaroonError::Malformed(_) | MacaroonError::ThirdParty | MacaroonError::Forged => {
-                Kind::Unauthenticated
-            }
-            MacaroonError::Refused(_) => Kind::Forbidden,
-        }
     }
 }
 

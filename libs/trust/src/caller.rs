@@ -4,9 +4,9 @@
 use oc_kernel::{Name, OrgId};
 use serde::{Deserialize, Serialize};
 
-use crate::duty::Purpose;
 use crate::envelope::{Scope, Statement};
 use crate::peer::PeerId;
+use crate::purpose::Purpose;
 
 /// Who calls what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,6 +22,14 @@ use crate::listing::ListingKind;
 /// Longest chain that is followed.
 pub const MOST_LINKS: usize = 8;
 
+impl ChainError {
+    /// Refuses a chain of `found` delegations.
+    pub fn length(found: usize) -> Self {
+        let most = MOST_LINKS;
+        Self::Length { most, found }
+    }
+}
+
 /// The envelopes of a chain, each byte for byte as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chain {
@@ -75,8 +83,10 @@ impl Chain {
     /// # Errors
     /// When it is malformed or longer than four envelopes may be.
     pub fn from_json(bytes: &[u8]) -> Result<Self, OpenError> {
-        if bytes.len() > 4 * dsse::LIMIT {
+        let most = 4 * dsse::LIMIT;
+        if bytes.len() > most {
             return Err(OpenError::TooLarge {
+                most,
                 length: bytes.len(),
             });
         }
@@ -162,7 +172,7 @@ pub fn verify_chain(
 ) -> Result<Authority, ChainError> {
     let found = chain.links.len();
     if found == 0 || found > MOST_LINKS {
-        return Err(ChainError::Length { found });
+        return Err(ChainError::length(found));
     }
     let grant = match &chain.grant {
         Some(bytes) => Some(open_grant(bytes, key_sets, &asking.here).map_err(|source| {
@@ -215,7 +225,7 @@ pub fn verify_chain(
         });
     }
     let (Some(last), Some(digest)) = (above, parent) else {
-        return Err(ChainError::Length { found: 0 });
+        return Err(ChainError::length(0));
     };
     Ok(Authority {
         owner,

@@ -4,9 +4,9 @@ use oc_kernel::{AttemptId, FragmentId, Name, NameError, ObjectKey, OrgId, RunId}
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::duty::Purpose;
 use crate::envelope::{Scope, Statement};
 use crate::limits::Limits;
+use crate::purpose::Purpose;
 
 /// Something an attempt may read, with the content it must have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,6 +74,7 @@ impl Envelope {
     pub fn from_json(bytes: &[u8]) -> Result<Self, OpenError> {
         if bytes.len() > LIMIT {
             return Err(OpenError::TooLarge {
+                most: LIMIT,
                 length: bytes.len(),
             });
         }

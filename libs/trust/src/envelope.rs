@@ -8,8 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::digest::Digest;
 use crate::dsse::Envelope;
-use crate::duty::Purpose;
 use crate::error::{OpenError, SignError};
+use crate::purpose::Purpose;
 
 /// Tolerated difference between two organisations' clocks, in ms (architecture, decision 4).
 pub const SKEW_MS: u64 = 30_000;

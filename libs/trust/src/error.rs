@@ -3,18 +3,17 @@
 use oc_kernel::{Classify, Kind, OrgId};
 
 use crate::digest::Digest;
-use crate::duty::Purpose;
 use crate::limits::OverLimit;
+use crate::purpose::Purpose;
 
 /// Why an envelope is not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// More bytes than [`crate::dsse::LIMIT`].
-    #[error(
-        "an envelope may have {} bytes, this one has {length}",
-        crate::dsse::LIMIT
-    )]
+    /// More bytes than are read.
+    #[error("what is signed may have {most} bytes, this has {length}")]
     TooLarge {
+        /// What is read, in bytes.
+        most: usize,
         /// What came, in bytes.
         length: usize,
     },
@@ -134,11 +133,10 @@ impl Classify for SignError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// No delegation, or more than are followed.
-    #[error(
-        "a chain has 1 to {} delegations, this one {found}",
-        crate::chain::MOST_LINKS
-    )]
+    #[error("a chain has 1 to {most} delegations, this one {found}")]
     Length {
+        /// How many are followed.
+        most: usize,
         /// How many came.
         found: usize,
     },

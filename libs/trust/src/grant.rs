@@ -4,13 +4,13 @@ use oc_kernel::{GrantId, Name, OrgId};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::duty::Purpose;
 use crate::envelope::{Here, Scope, Sealed, Statement, Unverified};
 use crate::error::OpenError;
 use crate::keyset::KeySets;
 use crate::limits::Limits;
 use crate::listing::ListingKind;
 use crate::price::Price;
+use crate::purpose::Purpose;
 
 /// A listing of the provider that the grant opens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,9 +5,9 @@ use oc_kernel::{GrantId, Name, OrgId};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::duty::Purpose;
 use crate::envelope::{Keys, Scope, Sealed, Statement, Unverified};
 use crate::error::OpenError;
+use crate::purpose::Purpose;
 
 /// How far the log of a grant goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

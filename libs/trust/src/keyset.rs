@@ -10,10 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::digest::Digest;
 use crate::dsse::Envelope;
-use crate::duty::Purpose;
 use crate::envelope::Keys;
 use crate::error::OpenError;
 use crate::peer::PeerId;
+use crate::purpose::Purpose;
 
 /// The payload type of a KeySet.
 pub const TYPE: &str = "application/vnd.opencloud.keyset.v1+json";

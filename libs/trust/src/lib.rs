@@ -24,6 +24,7 @@ pub mod merkle;
 pub mod orgkeys;
 mod peer;
 pub mod price;
+mod purpose;
 pub mod usage;
 
 pub use audit::{Objection, Observed, audit};
@@ -32,7 +33,7 @@ pub use chain::{Asking, Authority, Chain, verify_chain};
 pub use delegation::{Delegation, Input, Output, attempt_prefix, workspace};
 pub use digest::{Digest, ParseDigestError};
 pub use dsse::Envelope;
-pub use duty::{Purpose, duty};
+pub use duty::duty;
 pub use envelope::{
     Here, Keys, SKEW_MS, Scope, Sealed, Signer, Statement, Unverified, countersign, open,
     open_evidence, seal,
@@ -49,4 +50,5 @@ pub use merkle::Frontier;
 pub use orgkeys::{LocalSigner, NodeKeys, OrgKeys, RootKeys, Seeds};
 pub use peer::{ParsePeerIdError, PeerId};
 pub use price::{Chargeable, Currency, Price, charge};
+pub use purpose::Purpose;
 pub use usage::{Outcome, RecordId, UsageRecord, record_id};

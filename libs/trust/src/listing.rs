@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::Digest;
-use crate::duty::Purpose;
 use crate::envelope::{Scope, Statement};
 use crate::price::Price;
+use crate::purpose::Purpose;
 
 /// What a listing offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -5,8 +5,8 @@ use oc_kernel::{AttemptId, FragmentId, Name, ObjectKey, OrgId, RunId};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::duty::Purpose;
 use crate::envelope::{Scope, Statement};
+use crate::purpose::Purpose;
 
 /// One object that was left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,11 +9,12 @@ use rand::RngCore as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::dsse::Envelope;
-use crate::duty::{Purpose, purpose_of};
+use crate::duty::purpose_of;
 use crate::envelope::Signer;
 use crate::error::{OpenError, SignError};
 use crate::keyset::{KeySet, ListedKey, PublicKey, SignedKeySet};
 use crate::peer::PeerId;
+use crate::purpose::Purpose;
 
 const ROOT: &str = "root";
 const NEXT_ROOT: &str = "next-root";

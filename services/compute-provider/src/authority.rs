@@ -150,13 +150,10 @@ impl NeedsNewerKeys for ChainError {
 /// The envelopes of a message as a chain: the first one is the grant where its type says so.
 fn chain_of(envelopes: &[Vec<u8>]) -> Result<Chain, Error> {
     let Some((first, rest)) = envelopes.split_first() else {
-        return Err(ChainError::Length { found: 0 }.into());
+        return Err(ChainError::length(0).into());
     };
     if envelopes.len() > oc_trust::chain::MOST_LINKS + 1 {
-        return Err(ChainError::Length {
-            found: envelopes.len(),
-        }
-        .into());
+        return Err(ChainError::length(envelopes.len()).into());
     }
     let rooted_in_grant = Envelope::from_json(first)?.payload_type == Grant::TYPE;
     Ok(if rooted_in_grant {
@@ -187,7 +184,7 @@ fn signers(chain: &Chain) -> Result<BTreeSet<OrgId>, Error> {
 
 fn network_of(chain: &Chain) -> Result<Name, Error> {
     let Some(link) = chain.links.first() else {
-        return Err(ChainError::Length { found: 0 }.into());
+        return Err(ChainError::length(0).into());
     };
     Ok(Unverified::<Delegation>::parse(link)?
         .claim()

@@ -1,5 +1,6 @@
 //! Bodies that keep the bounds of a call while it streams.
 
+use std::error::Error;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::progress::Progress;
 
@@ -42,7 +43,7 @@ impl Body for ReplyBody {
             return Poll::Ready(Some(Err(status)));
         }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        frame.map_err(|error| super::channel::lost(error.into()))
+        frame.map_err(|error| lost(error.into()))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,7 +99,7 @@ impl Body for RequestBody {
         let Some(frame) = frame else {
             return Poll::Ready(None);
         };
-        let frame = frame.map_err(|error| super::channel::lost(error.into()))?;
+        let frame = frame.map_err(|error| lost(error.into()))?;
         if let Some(data) = frame.data_ref() {
             let Some(left) = this.left.checked_sub(data.len()) else {
                 let text = format!("a request may have {} bytes", this.limit);
@@ -158,4 +159,19 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// A call that the connection lost. HTTP/2's own refusals keep their meaning.
+pub(super) fn lost(error: Box<dyn Error + Send + Sync>) -> Status {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    let code = match Status::from_error(error).code() {
+        Code::Unknown | Code::Internal | Code::Cancelled => Code::Unavailable,
+        code => code,
+    };
+    Status::new(code, text)
 }

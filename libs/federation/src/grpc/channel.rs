@@ -1,7 +1,6 @@
 //! Calling a peer.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::body::ReplyBody;
+use super::body::{ReplyBody, lost};
 use super::deadline::grpc_timeout;
 use super::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::network::WeakNetwork;
@@ -238,19 +237,4 @@ fn address(request: &mut Request<Body>) -> Result<(), Status> {
 
 fn refused(error: &StreamError) -> Status {
     Status::new(Code::from_i32(error.kind().grpc_code()), error.to_string())
-}
-
-/// A call that the connection lost. HTTP/2's own refusals keep their meaning.
-pub(super) fn lost(error: Box<dyn Error + Send + Sync>) -> Status {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    let code = match Status::from_error(error).code() {
-        Code::Unknown | Code::Internal | Code::Cancelled => Code::Unavailable,
-        code => code,
-    };
-    Status::new(code, text)
 }

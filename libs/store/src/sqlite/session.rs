@@ -7,8 +7,11 @@ use oc_kernel::{Clock, Revision};
 use rusqlite::types::{ToSqlOutput, Value as SqlValue};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::writer::Outcome;
 use crate::{Collection, Expect, IndexValue, OutboxEvent, StoreError};
+
+/// What a write answers: the outer error is SQLite's and rolls the whole batch back, the inner one is a
+/// refusal before anything was written.
+pub(super) type Outcome<T> = rusqlite::Result<Result<T, StoreError>>;
 
 /// Tombstones removed along with one write; more wait for the next.
 const SWEEP_BATCH: usize = 256;

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::schema::BUSY_TIMEOUT;
-use super::session::Session;
+use super::session::{Outcome, Session};
 use super::{DEADLINE, driver, sql};
 use crate::{Collection, StoreError};
 
@@ -24,10 +24,6 @@ const BATCH: usize = 256;
 const QUIET: Duration = Duration::from_secs(1);
 /// Longest time until the same is tried where writes never pause.
 const LOG_AGE: Duration = Duration::from_secs(30);
-
-/// What a write answers: the outer error is SQLite's and rolls the whole batch back, the inner one is a
-/// refusal before anything was written.
-pub(super) type Outcome<T> = rusqlite::Result<Result<T, StoreError>>;
 
 /// The handle of the thread; dropping it waits until every queued write is done.
 #[derive(Debug)]

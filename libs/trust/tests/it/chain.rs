@@ -277,12 +277,12 @@ fn an_endless_chain_is_not_followed() {
     }
     assert_eq!(
         verify(&chain, &WORLD.south.id),
-        Err(ChainError::Length { found: 9 })
+        Err(ChainError::length(9))
     );
     let none = Chain::default();
     assert_eq!(
         verify(&none, &WORLD.south.id),
-        Err(ChainError::Length { found: 0 })
+        Err(ChainError::length(0))
     );
 }
 

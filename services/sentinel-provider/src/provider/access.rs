@@ -265,7 +265,7 @@ impl Provider {
 /// The chain in a request: the envelopes from the grant on, or from the first delegation where the owner
 /// itself is the root.
 fn chain_of(envelopes: &[Vec<u8>]) -> Result<Chain, DataError> {
-    let first = envelopes.first().ok_or(ChainError::Length { found: 0 })?;
+    let first = envelopes.first().ok_or(ChainError::length(0))?;
     let broken = |source| ChainError::Open {
         part: "the first envelope".to_owned(),
         source,
@@ -294,7 +294,7 @@ fn organisations(chain: &Chain) -> Result<Vec<OrgId>, DataError> {
     }
     if chain.links.len() > oc_trust::chain::MOST_LINKS {
         let found = chain.links.len();
-        return Err(ChainError::Length { found }.into());
+        return Err(ChainError::length(found).into());
     }
     for (at, link) in chain.links.iter().enumerate() {
         let part = format!("delegation {}", at + 1);
