@@ -135,11 +135,7 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
     if !context.yes {
         let plan = pipeline.plan(&request).await?;
         if plan.cost_micros > 0 {
-            context.confirm(&format!(
-                "This is estimated to cost {} {}. Start it?",
-                Money(plan.cost_micros),
-                plan.currency
-            ))?;
+            context.confirm(&format!("This costs {}. Start it?", cost(&plan)))?;
         }
     }
     let start = StartRunRequest {
@@ -214,6 +210,15 @@ fn line(event: &WatchRunResponse) -> Option<String> {
     })
 }
 
+/// The most that a plan costs, and what the last run of the same was charged.
+fn cost(plan: &PlanRunResponse) -> String {
+    let most = format!("at most {} {}", Money(plan.cost_micros), plan.currency);
+    match plan.expected_micros {
+        Some(expected) => format!("{most}; the last such run was {}", Money(expected)),
+        None => most,
+    }
+}
+
 fn show_plan(plan: &PlanRunResponse) {
     for data in &plan.data {
         anstream::println!(
@@ -236,11 +241,7 @@ fn show_plan(plan: &PlanRunResponse) {
             anstream::println!("    {}", safe(&text));
         }
     }
-    anstream::println!(
-        "estimated cost: {} {}",
-        Money(plan.cost_micros),
-        safe(&plan.currency)
-    );
+    anstream::println!("cost: {}", safe(&cost(plan)));
     for warning in &plan.warnings {
         let yellow = anstyle::AnsiColor::Yellow.on_default();
         anstream::println!("{yellow}note{yellow:#}: {}", safe(warning));
@@ -269,5 +270,23 @@ mod tests {
         ] {
             assert!(!is_meant_as_file(Path::new(listing)), "{listing}");
         }
+    }
+
+    #[test]
+    fn a_plan_tells_what_it_costs_at_most_and_what_the_last_run_was() {
+        let plan = PlanRunResponse {
+            cost_micros: 40_000,
+            currency: "EUR".to_owned(),
+            ..PlanRunResponse::default()
+        };
+        assert_eq!(cost(&plan), "at most 0.04 EUR");
+        let again = PlanRunResponse {
+            expected_micros: Some(54),
+            ..plan
+        };
+        assert_eq!(
+            cost(&again),
+            "at most 0.04 EUR; the last such run was 0.000054"
+        );
     }
 }
