@@ -394,4 +394,4 @@ impl Orchestrator {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

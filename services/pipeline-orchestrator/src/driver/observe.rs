@@ -92,3 +92,77 @@ fn observed(before: &Run, after: &Run, now: Timestamp) -> Vec<AttemptEvent> {
     }
     events
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use oc_kernel::{Clock as _, GrantId, OrgId, SystemClock};
+    use oc_workflow::plan::Access;
+    use oc_workflow::run::{Cause, End, Event, code};
+
+    use super::*;
+    use crate::orchestrator::tests::document_with;
+
+    #[test]
+    fn the_books_hear_of_an_attempt_before_it_is_submitted_and_once_of_its_end() {
+        let grant = GrantId::new();
+        let now = SystemClock.now();
+        let later = |seconds| now + SignedDuration::from_secs(seconds);
+        let ends = later(3_600);
+        let mut run = document_with(Access::Granted { grant, ends }).run;
+        let at = AttemptRef {
+            fragment: 0,
+            attempt: 1,
+        };
+        let by = OrgId::from_digest([1; 32]);
+        let stopped = Cause::new(code::CANCELLED, "stopped", by, now);
+        let events = [
+            Event::Tick,
+            Event::CapacityReserved {
+                at,
+                reservation: "resv-1".to_owned(),
+                until: later(30),
+            },
+            Event::Submitted {
+                at,
+                lease: "lease-1".to_owned(),
+                life: SignedDuration::from_secs(15),
+            },
+            Event::Cancel {
+                by,
+                text: "enough".to_owned(),
+            },
+            Event::Ended {
+                at,
+                end: End::Cancelled(stopped),
+            },
+            Event::CapacityReleased { at },
+        ];
+        let mut told = Vec::new();
+        for (second, event) in (0..).zip(events) {
+            let before = run.clone();
+            run.apply(event, later(second));
+            let seen = observed(&before, &run, later(second));
+            told.extend(seen.into_iter().map(|seen| (second, seen)));
+        }
+        let states: Vec<_> = told
+            .iter()
+            .map(|(second, seen)| (*second, seen.state, seen.outcome))
+            .collect();
+        let cancelled = Some(oc_trust::Outcome::Cancelled);
+        assert_eq!(
+            states,
+            [
+                (1, AttemptState::Submitted, None),
+                (4, AttemptState::Ended, cancelled)
+            ]
+        );
+        for (second, seen) in told {
+            assert_eq!(seen.grant_id, BooksKey::Grant(grant));
+            assert_eq!(seen.at_ms, ms(later(second)));
+            // As accounting reads it.
+            let read: AttemptEvent = serde_json::from_value(seen.data()).unwrap();
+            assert_eq!(read, seen);
+        }
+    }
+}

@@ -145,7 +145,7 @@ fn document() -> RunDocument {
 }
 
 /// A run of one step on machines to which we have this access.
-fn document_with(access: Access) -> RunDocument {
+pub(crate) fn document_with(access: Access) -> RunDocument {
     let now = now();
     let workflow = request::document(TOOL, 1 << 20).unwrap();
     let machines = Resources {
