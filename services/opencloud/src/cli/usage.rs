@@ -146,7 +146,7 @@ fn settled(answer: &SettleBooksResponse) -> Outcome {
     match (answer.countersigned, answer.disputes.len()) {
         (true, _) => Ok(()),
         (false, 0) => Err(CommandError::input(
-            "a record is still on its way: settle again in a moment",
+            "not all records are signed by both yet: the consumer settles them; ask again in a moment",
         )),
         (false, 1) => Err(CommandError::input("the books are disputed")),
         (false, many) => Err(CommandError::input(format!(
