@@ -1,0 +1,113 @@
+//! Names and sizes of files, and what the rules of a service must not name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::process::root;
+
+/// Longest file of ours in lines, generated ones apart.
+const LONGEST_FILE: usize = 500;
+
+/// Words that say nothing, refused as names of files and folders.
+const EMPTY_NAMES: [&str; 6] = ["utils", "util", "helper", "helpers", "common", "manager"];
+
+/// What a service's rules (`src/domain*`) must not name: faces and drivers.
+const NOT_IN_DOMAIN: [&str; 6] = [
+    "axum::",
+    "tonic::",
+    "rusqlite::",
+    "libp2p::",
+    "reqwest::",
+    "object_store::",
+];
+
+/// Every source file below a folder, generated ones apart.
+pub(super) fn source_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            if path
+                .file_name()
+                .is_some_and(|name| name != "gen" && name != "target")
+            {
+                source_files(&path, found)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(())
+}
+
+/// Checks one file.
+pub(super) fn check_file(path: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
+    check_text(path, &fs::read_to_string(path)?, findings);
+    Ok(())
+}
+
+fn check_text(path: &Path, text: &str, findings: &mut Vec<String>) {
+    let path = path.strip_prefix(root()).unwrap_or(path);
+    let shown = path.display();
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
+    if stem == "mod" {
+        findings.push(format!(
+            "{shown}: no mod.rs, name the file after the module"
+        ));
+    }
+    let parts = path
+        .components()
+        .filter_map(|part| part.as_os_str().to_str());
+    if parts.chain([stem]).any(|part| EMPTY_NAMES.contains(&part)) {
+        findings.push(format!("{shown}: the name says nothing"));
+    }
+    let lines = text.lines().count();
+    if lines > LONGEST_FILE {
+        findings.push(format!(
+            "{shown}: {lines} lines, {LONGEST_FILE} are enough for one idea"
+        ));
+    }
+    let parts: Vec<_> = path.iter().filter_map(|part| part.to_str()).collect();
+    if let ["services", _, "src", first, ..] = parts.as_slice()
+        && (*first == "domain" || *first == "domain.rs")
+    {
+        for named in NOT_IN_DOMAIN.iter().filter(|name| text.contains(*name)) {
+            findings.push(format!("{shown}: rules must not name {named}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str, text: &str) -> Vec<String> {
+        let mut findings = Vec::new();
+        check_text(&root().join(path), text, &mut findings);
+        findings
+    }
+
+    #[test]
+    fn rules_name_no_face_and_no_driver() {
+        let uses = "use tonic::Status;";
+        assert_eq!(found("services/catalog/src/domain/own.rs", uses).len(), 1);
+        assert_eq!(found("services/catalog/src/domain.rs", uses).len(), 1);
+        assert!(found("services/catalog/src/grpc.rs", uses).is_empty());
+    }
+
+    #[test]
+    fn empty_names_and_endless_files_are_refused() {
+        assert_eq!(found("libs/cwl/src/helpers.rs", "").len(), 1);
+        assert_eq!(found("libs/cwl/src/util/walk.rs", "").len(), 1);
+        assert_eq!(found("libs/cwl/src/run/mod.rs", "").len(), 1);
+        let long = "//\n".repeat(LONGEST_FILE + 1);
+        assert_eq!(found("libs/cwl/src/run.rs", &long).len(), 1);
+        assert!(found("libs/cwl/src/run.rs", "").is_empty());
+    }
+}
