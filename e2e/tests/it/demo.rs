@@ -80,7 +80,22 @@ fn the_demonstration_plays_the_main_job_and_reports_it() {
     }
 
     assert_eq!(report["usage"]["agree"], true, "books_agree");
+    let books = report["usage"]["books"].as_array().unwrap();
+    assert_eq!(
+        texts(&report["usage"]["books"], "organisation"),
+        ["North", "South"].into()
+    );
+    assert_eq!(
+        texts(&report["usage"]["books"], "root").len(),
+        1,
+        "books_agree"
+    );
+    assert!(books.iter().all(|its| its["signed_by_both"] == true));
+    for left in ["networks", "grants", "reservations", "cores"] {
+        assert_eq!(report["kept"][left], 0, "South keeps {left} of North's");
+    }
     let records = report["usage"]["records"].as_array().unwrap();
+    assert_eq!(report["kept"]["records"], records.len());
     assert_eq!(
         records.len(),
         fragments.as_array().unwrap().len(),

@@ -1,5 +1,6 @@
 //! `opencloud demo`: plays the main job with two real nodes on this machine, through the public API only.
 
+mod ending;
 mod node_process;
 mod progress;
 mod report;

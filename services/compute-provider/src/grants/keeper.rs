@@ -77,7 +77,8 @@ impl Provider {
             }
             (true, state) if state.over() && !grant.swept => {
                 let since = self.clock.now().duration_since(grant.cause.at);
-                if since >= GRACE.try_into().unwrap_or_default() {
+                // Who has left can read nothing here any more.
+                if seen.value.purge || since >= GRACE.try_into().unwrap_or_default() {
                     self.sweep_grant(&seen.key).await?;
                 }
             }

@@ -18,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) run: RunReport,
     pub(crate) outputs: Vec<Output>,
     pub(crate) usage: Usage,
+    /// What South kept after it had left; none where both nodes go on running.
+    pub(crate) kept: Option<Kept>,
     pub(crate) timings_ms: Timings,
 }
 
@@ -66,6 +68,34 @@ pub(crate) struct Usage {
     /// True when the exports fetched from both nodes are equal byte for byte.
     pub(crate) agree: bool,
     pub(crate) records: Vec<UsageRecord>,
+    /// Where the books stand, on each side.
+    pub(crate) books: Vec<Books>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Books {
+    pub(crate) organisation: String,
+    pub(crate) grant_id: String,
+    pub(crate) records: u64,
+    pub(crate) root: String,
+    pub(crate) signed_by_both: bool,
+}
+
+/// What an organisation has of a partner after leaving: how many of each.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Kept {
+    pub(crate) networks: usize,
+    pub(crate) grants: usize,
+    pub(crate) reservations: usize,
+    pub(crate) cores: u32,
+    pub(crate) records: usize,
+}
+
+impl Kept {
+    /// Whether nothing is left but the books.
+    pub(crate) fn nothing_but_books(&self) -> bool {
+        self.networks + self.grants + self.reservations == 0 && self.cores == 0 && self.records > 0
+    }
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -126,17 +156,47 @@ impl Report {
         anstream::println!("\n{bold}The books{bold:#}");
         if self.usage.agree {
             anstream::println!(
-                "  {green}agree{green:#}: both organisations hold the same {} records, byte for byte, signed by both",
-                self.usage.records.len()
+                "  {green}agree{green:#}: both organisations hold the same {}, byte for byte, signed by both",
+                records(self.usage.records.len() as u64)
             );
         } else {
             anstream::println!("  do not agree: compare `opencloud usage export` of both nodes");
+        }
+        for books in &self.usage.books {
+            let signed = if books.signed_by_both {
+                "signed by both"
+            } else {
+                "not signed by both"
+            };
+            let root = books.root.get(..16).unwrap_or(&books.root);
+            anstream::println!(
+                "  {:6} {} of {}, root {root}, {signed}",
+                books.organisation,
+                records(books.records),
+                books.grant_id
+            );
+        }
+        if let Some(kept) = &self.kept {
+            anstream::println!(
+                "  South has left: of North's it has {} grants, {} reservations and {} cores in use, and {} of the books",
+                kept.grants,
+                kept.reservations,
+                kept.cores,
+                records(kept.records as u64)
+            );
         }
         anstream::println!(
             "\nThe story took {:.1} s; of that {:.1} s for the run.",
             self.timings_ms.total as f64 / 1000.0,
             self.timings_ms.run as f64 / 1000.0
         );
+    }
+}
+
+fn records(count: u64) -> String {
+    match count {
+        1 => "1 record".to_owned(),
+        count => format!("{count} records"),
     }
 }
 

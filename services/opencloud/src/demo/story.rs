@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use futures::StreamExt as _;
-use oc_client::{Client, Export, ListingFilter};
+use oc_client::{Client, ListingFilter};
 use oc_kernel::{Clock as _, SystemClock};
 use oc_proto::backend::v1::{AddFavoriteRequest, CreateUserRequest, Draft};
 use oc_proto::catalog::v1::Listing;
 use oc_proto::compute::v1::{Grant, Offer, OfferKind, RequestGrantRequest, Rule};
 use oc_proto::data::v1::CreateDatasetRequest;
 use oc_proto::discovery::v1::{
-    CreateNetworkRequest, GetIdentityResponse, InviteRequest, JoinNetworkRequest, PeerState,
+    self as pb, CreateNetworkRequest, GetIdentityResponse, InviteRequest, JoinNetworkRequest,
+    PeerState,
 };
 use oc_proto::federation::v1::GrantState;
 use oc_proto::json::Word as _;
@@ -24,6 +25,7 @@ use oc_proto::service::v1::ProcessingService;
 use oc_proto::types::v1::Limits;
 use secrecy::SecretString;
 
+use super::ending::{compare_books, leave};
 use super::node_process::NodeProcess;
 use super::progress::Progress;
 use super::report::{Network, Output, Report, organisation, run_report};
@@ -31,12 +33,12 @@ use super::wait::until;
 use super::wishes::{euros, grant_limits, summer};
 use crate::cli::dataset_import;
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 const RUN_LIMIT: Duration = Duration::from_secs(90);
 
 const DATASET: &str = "sentinel-2-demo";
 const DATASET_LISTING: &str = "dataset.sentinel-2-demo";
-const MACHINES: &str = "machines";
+pub(super) const MACHINES: &str = "machines";
 const MACHINES_LISTING: &str = "compute.machines";
 const SERVICE: &str = "sentinel-pictures";
 const SERVICE_LISTING: &str = "processing.sentinel-pictures.1.0";
@@ -50,16 +52,16 @@ pub(crate) struct Story<'a> {
     pub(crate) samples: &'a Path,
     pub(crate) pictures: &'a Path,
     pub(crate) progress: &'a Progress,
-    /// Whether both nodes go on running: then South does not withdraw at the end.
+    /// Whether both nodes go on running: then South does not leave at the end.
     pub(crate) keep: bool,
 }
 
 /// Both sides after they have met.
-struct Cast {
-    north: Client,
-    south: Client,
-    north_id: GetIdentityResponse,
-    south_id: GetIdentityResponse,
+pub(super) struct Cast {
+    pub(super) north: Client,
+    pub(super) south: Client,
+    pub(super) north_id: GetIdentityResponse,
+    pub(super) south_id: GetIdentityResponse,
 }
 
 impl Story<'_> {
@@ -88,7 +90,11 @@ impl Story<'_> {
 
         self.progress.step(2, "South joins North's private network");
         let at = Instant::now();
-        report.network = self.meet(&cast).await?;
+        let network = self.meet(&cast).await?;
+        report.network = Network {
+            name: network.name.clone(),
+            kind: network.kind.clone(),
+        };
         report.timings_ms.joined = since(at);
 
         self.progress.step(
@@ -147,20 +153,18 @@ impl Story<'_> {
         report.outputs = self.fetch(&ada, &run.run_id).await?;
 
         self.progress.step(11, "both sign the same usage records");
-        let (agree, records) = compare_books(&cast, &grant.grant_id).await?;
-        report.usage.agree = agree;
-        report.usage.records = records;
+        report.usage = compare_books(&cast, &grant.grant_id).await?;
 
         if !self.keep {
             self.progress
-                .step(12, "South withdraws; the bill still stands");
-            withdraw(&cast, &grant.grant_id).await?;
+                .step(12, "South withdraws and leaves; the bill still stands");
+            report.kept = Some(leave(&cast, &network.network_id, &grant.grant_id).await?);
         }
         report.timings_ms.total = since(begin);
         Ok(report)
     }
 
-    async fn meet(&self, cast: &Cast) -> anyhow::Result<Network> {
+    async fn meet(&self, cast: &Cast) -> anyhow::Result<pb::Network> {
         let create = CreateNetworkRequest {
             name: "north-and-south".to_owned(),
             port: 0,
@@ -188,10 +192,7 @@ impl Story<'_> {
             })
             .await?;
         }
-        Ok(Network {
-            name: network.name,
-            kind: network.kind,
-        })
+        Ok(network)
     }
 
     async fn offer(&self, cast: &Cast) -> anyhow::Result<()> {
@@ -423,42 +424,4 @@ async fn ask_for_grant(cast: &Cast) -> anyhow::Result<Grant> {
         Ok((grant.state == i32::from(GrantState::Active)).then_some(grant))
     })
     .await
-}
-
-async fn compare_books(
-    cast: &Cast,
-    grant_id: &str,
-) -> anyhow::Result<(bool, Vec<oc_proto::accounting::v1::UsageRecord>)> {
-    until("both sign the books", SOON, || async {
-        let settled = cast.north.accounting().settle(grant_id).await?;
-        let south = cast.south.accounting().books(grant_id).await?;
-        Ok((settled.countersigned && settled.size > 0 && south.countersigned).then_some(()))
-    })
-    .await?;
-    let ours = cast
-        .north
-        .accounting()
-        .export(grant_id, "", Export::Json)
-        .await?;
-    let theirs = cast
-        .south
-        .accounting()
-        .export(grant_id, "", Export::Json)
-        .await?;
-    let records = cast.north.accounting().records(grant_id, "").await?;
-    Ok((ours == theirs && !records.is_empty(), records))
-}
-
-async fn withdraw(cast: &Cast, grant_id: &str) -> anyhow::Result<()> {
-    cast.south.compute().withdraw_offer(MACHINES).await?;
-    until("North learns that the grant is gone", SOON, || async {
-        let grant = cast.north.compute().grant(grant_id).await?;
-        Ok((grant.state == i32::from(GrantState::Revoked)).then_some(()))
-    })
-    .await?;
-    for client in [&cast.north, &cast.south] {
-        let books = client.accounting().books(grant_id).await?;
-        ensure!(books.countersigned && books.size > 0, "the books are gone");
-    }
-    Ok(())
 }
