@@ -65,7 +65,7 @@ async fn is_billed(scene: &Scene, grant_id: &str) {
 }
 
 #[tokio::test]
-async fn a_revocation_ends_what_runs_within_ten_seconds_and_what_ran_is_billed() {
+async fn no_authority_left_ten_seconds_after_a_revocation_and_what_ran_is_billed() {
     let scene = Scene::set(&[]).await;
     let grant = scene.grant(large(), HOUR).await;
     let marker = marker(1);

@@ -8,7 +8,7 @@ use oc_proto::pipeline::v1::RunState;
 use crate::scene::{JUNE, SOON, Scene, large, over, start};
 
 #[tokio::test]
-async fn a_step_of_seven_seconds_at_a_partner_is_countersigned_without_a_dispute() {
+async fn books_agree_on_a_step_of_seven_seconds_at_a_partner() {
     let scene = Scene::set(&[]).await;
     let grant = scene.grant(large(), Duration::from_secs(3600)).await;
     let north = scene.north();

@@ -107,7 +107,7 @@ async fn a_tool_whose_program_is_missing_fails_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_run_is_cancelled_and_holds_nothing_afterwards() {
+async fn no_capacity_leak_when_a_run_is_cancelled() {
     let node = node().await;
     let client = node.client();
     let run = start(&client, request(tool("sleep"), "600")).await;

@@ -170,7 +170,7 @@ async fn a_partner_reads_our_object_by_delegation_and_only_that_one() {
 }
 
 #[tokio::test]
-async fn a_repeated_reservation_or_submission_has_no_second_effect() {
+async fn no_effect_twice_by_a_repeated_reservation_or_submission() {
     let (north, south, grant) = story().await;
     let attempt = Attempt::new(&grant);
     let held = attempt.reserve(&north, &south).await.unwrap();
@@ -196,7 +196,7 @@ async fn a_repeated_reservation_or_submission_has_no_second_effect() {
 }
 
 #[tokio::test]
-async fn sixty_four_reservations_at_once_never_oversell() {
+async fn no_oversell_by_sixty_four_reservations_at_once() {
     let (north, south, grant) = story().await;
     let mut tries = tokio::task::JoinSet::new();
     for _ in 0..64 {

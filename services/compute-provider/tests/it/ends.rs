@@ -24,7 +24,7 @@ async fn is_whole(site: &Org) {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_not_renewed_is_lost_and_its_job_is_killed() {
+async fn no_job_without_lease_when_its_renewals_stop() {
     let world = World::new();
     let north = Org::start(&world).await;
     let settings = Settings {
@@ -189,7 +189,7 @@ async fn a_mere_hold_is_given_back_by_its_reservation() {
 }
 
 #[tokio::test]
-async fn a_runner_that_dies_without_a_word_loses_its_attempt_and_not_the_capacity() {
+async fn no_capacity_leak_when_a_runner_dies_without_a_word() {
     let (north, south, grant) = story().await;
     let attempt = Attempt::new(&grant);
     attempt.start(&north, &south).await;
@@ -200,7 +200,7 @@ async fn a_runner_that_dies_without_a_word_loses_its_attempt_and_not_the_capacit
 }
 
 #[tokio::test]
-async fn after_a_crash_no_lease_is_without_a_job_and_the_attempt_is_billed_once() {
+async fn no_lease_without_job_after_a_crash_and_the_attempt_is_billed_once() {
     let (north, south, grant) = story().await;
     let attempt = Attempt::new(&grant);
     attempt.start(&north, &south).await;
