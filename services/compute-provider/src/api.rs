@@ -186,6 +186,18 @@ impl Provider {
         })
     }
 
+    pub(crate) async fn api_count_egress(
+        &self,
+        request: pb::CountEgressRequest,
+    ) -> Result<pb::CountEgressResponse, Error> {
+        let id = parse("grant_id", &request.grant_id)?;
+        let listing = parse("listing_id", &request.listing_id)?;
+        let consumer = parse("consumer", &request.consumer)?;
+        self.check_grant(&id, &listing, &consumer).await?;
+        self.take_reading_egress(id, request.bytes).await?;
+        Ok(pb::CountEgressResponse {})
+    }
+
     pub(crate) async fn api_list_rules(&self) -> Result<pb::ListRulesResponse, Error> {
         let rules = self.rules().await?;
         Ok(pb::ListRulesResponse {

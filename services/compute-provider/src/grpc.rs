@@ -133,6 +133,17 @@ impl GrantService for Provider {
         ))
     }
 
+    async fn count_egress(
+        &self,
+        request: Request<pb::CountEgressRequest>,
+    ) -> Answer<pb::CountEgressResponse> {
+        Ok(Response::new(
+            self.api_count_egress(request.into_inner())
+                .await
+                .or_status()?,
+        ))
+    }
+
     async fn list_rules(&self, _: Request<pb::ListRulesRequest>) -> Answer<pb::ListRulesResponse> {
         Ok(Response::new(self.api_list_rules().await.or_status()?))
     }

@@ -279,6 +279,7 @@ fn access() -> Vec<Access> {
     ];
     let service = [
         "GrantService/CheckGrant",
+        "GrantService/CountEgress",
         "StorageService/SetRunUser",
         "MacaroonService/MintMacaroon",
         "MacaroonService/ValidateMacaroon",

@@ -354,6 +354,7 @@ fn data_of(
             what: format!("dataset `{}`", one.of.listing),
             bytes: one.message.bytes,
             price: one.price.clone(),
+            tools: world.tools(&one.of, now),
             access: world.access(&one.of, now),
         };
         (one.message.input.clone(), data)
@@ -375,6 +376,8 @@ fn data_of(
             what: "stored files".to_owned(),
             bytes: bytes.fold(0, u64::saturating_add),
             price: Price::default(),
+            // A grant opens only what its consumer stored itself.
+            tools: None,
             access: stored.map_or(Access::Own, |stored| world.access(&stored, now)),
         };
         Some((name.clone(), data))

@@ -3,8 +3,8 @@
 use oc_kernel::OrgId;
 use oc_proto::catalog::v1::listing_service_client::ListingServiceClient;
 use oc_proto::catalog::v1::{Listing, PublishListingRequest, WithdrawListingRequest};
-use oc_proto::compute::v1::CheckGrantRequest;
 use oc_proto::compute::v1::grant_service_client::GrantServiceClient;
+use oc_proto::compute::v1::{CheckGrantRequest, CountEgressRequest};
 use oc_service::{CallError, Channel, Switchboard};
 
 use crate::NAME;
@@ -36,6 +36,27 @@ impl Grants {
         };
         let answer = self.0.clone().check_grant(request).await?;
         Ok(answer.into_inner().generation)
+    }
+
+    /// Counts bytes of a listing that are about to leave under a grant.
+    ///
+    /// # Errors
+    /// When the grant does not let that many leave; then nothing is counted.
+    pub(crate) async fn count_egress(
+        &self,
+        grant_id: &str,
+        listing_id: &str,
+        consumer: &OrgId,
+        bytes: u64,
+    ) -> Result<(), CallError> {
+        let request = CountEgressRequest {
+            grant_id: grant_id.to_owned(),
+            listing_id: listing_id.to_owned(),
+            consumer: consumer.to_string(),
+            bytes,
+        };
+        self.0.clone().count_egress(request).await?;
+        Ok(())
     }
 }
 

@@ -340,6 +340,29 @@ pub struct CheckGrantResponse {
     #[schema(value_type = String, format = Byte)]
     pub envelope: ::prost::alloc::vec::Vec<u8>,
 }
+/// Bytes that are about to leave.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountEgressRequest {
+    /// Id of the grant.
+    #[prost(string, tag = "1")]
+    pub grant_id: ::prost::alloc::string::String,
+    /// Listing of which they are.
+    #[prost(string, tag = "2")]
+    pub listing_id: ::prost::alloc::string::String,
+    /// OrgId that uses the grant.
+    #[prost(string, tag = "3")]
+    pub consumer: ::prost::alloc::string::String,
+    /// How many.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+}
+/// They are counted and may leave; otherwise the call fails and says why.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountEgressResponse {}
 /// A rule for automatic approval; the first that fits decides.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(default)]
@@ -1312,6 +1335,31 @@ pub mod grant_service_client {
                 .insert(GrpcMethod::new("oc.compute.v1.GrantService", "CheckGrant"));
             self.inner.unary(req, path, codec).await
         }
+        /// Counts bytes that are about to leave under a grant, and refuses above its limit. For our data providers.
+        pub async fn count_egress(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CountEgressRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CountEgressResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/oc.compute.v1.GrantService/CountEgress",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("oc.compute.v1.GrantService", "CountEgress"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Rules for automatic approval.
         pub async fn list_rules(
             &mut self,
@@ -1464,6 +1512,14 @@ pub mod grant_service_server {
             request: tonic::Request<super::CheckGrantRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CheckGrantResponse>,
+            tonic::Status,
+        >;
+        /// Counts bytes that are about to leave under a grant, and refuses above its limit. For our data providers.
+        async fn count_egress(
+            &self,
+            request: tonic::Request<super::CountEgressRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CountEgressResponse>,
             tonic::Status,
         >;
         /// Rules for automatic approval.
@@ -1910,6 +1966,51 @@ pub mod grant_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CheckGrantSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/oc.compute.v1.GrantService/CountEgress" => {
+                    #[allow(non_camel_case_types)]
+                    struct CountEgressSvc<T: GrantService>(pub Arc<T>);
+                    impl<
+                        T: GrantService,
+                    > tonic::server::UnaryService<super::CountEgressRequest>
+                    for CountEgressSvc<T> {
+                        type Response = super::CountEgressResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CountEgressRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as GrantService>::count_egress(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CountEgressSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -58,14 +58,33 @@ impl Score {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Obstacle {
     Access(String),
-    Silent { since: Timestamp },
+    Silent {
+        since: Timestamp,
+    },
     Sandbox(String),
     Containers,
-    TooSmall { needs: Resources, limit: Resources },
-    TooLong { needs: u64, longest: u64 },
-    Budget { needs: u64, left: u64 },
-    GrantEnds { needs: u64, ends: Timestamp },
+    TooSmall {
+        needs: Resources,
+        limit: Resources,
+    },
+    TooLong {
+        needs: u64,
+        longest: u64,
+    },
+    Budget {
+        needs: u64,
+        left: u64,
+    },
+    GrantEnds {
+        needs: u64,
+        ends: Timestamp,
+    },
     Software(Vec<String>),
+    Tools {
+        owner: String,
+        what: String,
+        tools: Vec<String>,
+    },
 }
 
 impl Obstacle {
@@ -103,6 +122,10 @@ impl Obstacle {
                 words::span(*needs),
                 words::between(now, *ends)
             ),
+            Self::Tools { owner, what, tools } => format!(
+                "{owner} lets only {} read {what}, and only at its own machines",
+                words::list(tools.iter().map(String::as_str), 4)
+            ),
             Self::Software(missing) => format!(
                 "{name} does not have {}",
                 words::list(missing.iter().map(String::as_str), 4)
@@ -133,7 +156,10 @@ impl Candidates {
         let output_bytes = output_bytes(graph, question);
         let at = graph.steps.iter().zip(&output_bytes).map(|(step, bytes)| {
             let candidate = |(site, closed): (&Site, &Option<Obstacle>)| {
-                let obstacle = closed.clone().or_else(|| step_obstacle(step, site, now));
+                let obstacle = closed
+                    .clone()
+                    .or_else(|| tools_obstacle(step, site, question))
+                    .or_else(|| step_obstacle(step, site, now));
                 match obstacle {
                     Some(obstacle) => Err(obstacle),
                     None => Ok(score(step, site, question, *bytes)),
@@ -189,6 +215,22 @@ fn site_obstacle(site: &Site, now: Timestamp) -> Option<Obstacle> {
     }
     let missing = site.sandbox_missing.clone()?;
     Some(Obstacle::Sandbox(missing))
+}
+
+/// Whoever lists the tools that read its data can look only at what it runs itself.
+fn tools_obstacle(step: &Step, site: &Site, question: &Question<'_>) -> Option<Obstacle> {
+    let read = step
+        .inputs
+        .iter()
+        .filter_map(|input| question.data.get(input));
+    let mut elsewhere = read.filter(|data| data.org != site.org);
+    elsewhere.find_map(|data| {
+        Some(Obstacle::Tools {
+            owner: data.name.clone(),
+            what: data.what.clone(),
+            tools: data.tools.clone()?,
+        })
+    })
 }
 
 fn step_obstacle(step: &Step, site: &Site, now: Timestamp) -> Option<Obstacle> {

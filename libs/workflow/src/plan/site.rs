@@ -167,6 +167,8 @@ pub struct InputData {
     pub price: Price,
     /// Whether we may read it.
     pub access: Access,
+    /// The only tools that its holder lets read it, in words; none where any may.
+    pub tools: Option<Vec<String>>,
 }
 
 /// Where the outputs of the run go.

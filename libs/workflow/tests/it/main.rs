@@ -8,5 +8,6 @@ mod plan;
 mod run;
 mod simulation;
 mod sites;
+mod tools;
 mod trouble;
 mod world;

@@ -107,6 +107,7 @@ impl World {
             bytes: 8 * MB,
             price: Price::default(),
             access: granted(),
+            tools: None,
         };
         Self {
             steps: Steps {

@@ -318,7 +318,8 @@ impl Provider {
         Ok((object, guarded(bytes, check)))
     }
 
-    async fn take_reading_egress(&self, grant: GrantId, bytes: u64) -> Result<(), Error> {
+    /// Counts bytes of an object or an image before somebody else gets them under a grant.
+    pub(crate) async fn take_reading_egress(&self, grant: GrantId, bytes: u64) -> Result<(), Error> {
         let document = self.grant(&grant).await?.value;
         let limits = document
             .grant

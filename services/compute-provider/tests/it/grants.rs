@@ -402,6 +402,41 @@ async fn a_data_provider_learns_whether_a_grant_is_good() {
 }
 
 #[tokio::test]
+async fn what_a_data_provider_sends_counts_against_the_grant() {
+    use oc_proto::compute::v1 as pb;
+    use oc_proto::compute::v1::grant_service_client::GrantServiceClient;
+    let (_world, north, south) = pair().await;
+    south.approve_all().await;
+    let grant = north.granted_by(&south, MACHINES).await;
+    let id = grant["grant_id"].as_str().unwrap();
+    let limit: u64 = grant["limits"]["egress_bytes"].as_str().map_or_else(
+        || grant["limits"]["egress_bytes"].as_u64().unwrap(),
+        |text| text.parse().unwrap(),
+    );
+    let channel = south
+        .switchboard
+        .channel("sentinel-provider", "compute-provider");
+    let mut client = GrantServiceClient::new(channel);
+    let count = |bytes: u64, consumer: &Org| pb::CountEgressRequest {
+        grant_id: id.to_owned(),
+        listing_id: "compute.default".to_owned(),
+        consumer: consumer.id.to_string(),
+        bytes,
+    };
+    client.count_egress(count(limit - 1, &north)).await.unwrap();
+    let over = client.count_egress(count(2, &north)).await.unwrap_err();
+    let over = CallError::from(over);
+    assert_eq!(over.kind, Kind::Exhausted);
+    let numbers = format!("allows {limit} bytes to leave: {} have left, 2", limit - 1);
+    assert!(over.message.contains(&numbers), "{over}");
+    client.count_egress(count(1, &north)).await.unwrap();
+    let stranger = client.count_egress(count(0, &south)).await.unwrap_err();
+    assert_eq!(CallError::from(stranger).kind, Kind::NotFound);
+    let used = south.grant(id).await["used"]["egress_bytes"].clone();
+    assert!(used == limit || used == limit.to_string(), "{used}");
+}
+
+#[tokio::test]
 async fn while_its_books_are_disputed_nothing_begins_under_a_grant() {
     use crate::work::Attempt;
     let (_world, north, south) = pair().await;

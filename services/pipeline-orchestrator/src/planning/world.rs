@@ -47,6 +47,17 @@ impl World {
         }
     }
 
+    /// The only tools that may read a dataset of somebody, in words; none where any may.
+    pub(super) fn tools(&self, of: &ListingRef, now: Timestamp) -> Option<Vec<String>> {
+        let id = self.access(of, now).grant()?.to_string();
+        let grant = self.grants.iter().find(|grant| grant.grant_id == id)?;
+        let name = |tool: &String| match tool.split_once('/') {
+            Some((_, listing)) => format!("`{listing}`"),
+            None => format!("the tool {tool}"),
+        };
+        (!grant.tools.is_empty()).then(|| grant.tools.iter().map(name).collect())
+    }
+
     /// How we may use machines of somebody: data can be read under a grant whose books are disputed, but nothing
     /// begins under it.
     pub(super) fn access_to_machines(&self, of: &ListingRef, now: Timestamp) -> Access {
@@ -194,6 +205,18 @@ mod tests {
         let access = world.access_to_machines(&of("compute.machines"), now());
         let grant = access.grant().map(|grant| grant.to_string());
         assert_eq!(grant, Some(short.grant_id));
+    }
+
+    #[tokio::test]
+    async fn the_tools_of_the_grant_that_is_used_are_named() {
+        let mut listed = granted(2);
+        let owner = &listed.provider;
+        listed.tools = vec![format!("{owner}/processing.pictures.1.0")];
+        let any = granted(1);
+        let tools = |world: &World| world.tools(&of("dataset.images"), now());
+        let named = Some(vec!["`processing.pictures.1.0`".to_owned()]);
+        assert_eq!(tools(&world(&[&listed, &any], &[]).await), named);
+        assert_eq!(tools(&world(&[&any], &[]).await), None);
     }
 
     #[tokio::test]

@@ -127,6 +127,17 @@ pub enum DataError {
         /// The chain's.
         shown: u64,
     },
+    /// The grant names the tools that may read the data, and only the owner can see which tool does.
+    #[error(
+        "the grant lets only {tools} read `{listing}`, and only at its owner's machines: what runs elsewhere cannot \
+         be checked"
+    )]
+    OnlyHere {
+        /// The dataset's listing.
+        listing: String,
+        /// The tools, in words.
+        tools: String,
+    },
     /// The delegation behind a token has reached its end.
     #[error("the delegation behind this token has ended")]
     DelegationEnded,
@@ -186,6 +197,7 @@ impl Classify for DataError {
             Self::Outside { .. }
             | Self::GrantNeeded(_)
             | Self::Generation { .. }
+            | Self::OnlyHere { .. }
             | Self::DelegationEnded
             | Self::Mismatch(_) => Kind::Forbidden,
             Self::Chain(error) => error.kind(),

@@ -13,7 +13,9 @@ use oc_kernel::{Name, ObjectKey, OrgId};
 use oc_objects::{ObjectError, ObjectInfo};
 use oc_proto::federation::v1 as pb;
 use oc_trust::envelope::{Here, Statement, Unverified};
-use oc_trust::{Asking, Authority, Chain, ChainError, Delegation, Grant, KeySet, verify_chain};
+use oc_trust::{
+    Asking, Authority, Chain, ChainError, Delegation, Grant, KeySet, Tool, verify_chain,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Provider;
@@ -39,6 +41,8 @@ struct Ticket {
     generation: u64,
     /// The end of the delegation behind it, in ms since the epoch.
     until_ms: u64,
+    /// Its bytes leave this organisation, so the grant bounds them.
+    leaves: bool,
 }
 
 impl Provider {
@@ -73,6 +77,12 @@ impl Provider {
                 shown: grant.generation,
             });
         }
+        if let Some(tools) = shown.and_then(|grant| grant.tools.as_deref()) {
+            return Err(DataError::OnlyHere {
+                listing: crate::domain::listing_id(&reservation.dataset),
+                tools: tool_names(tools),
+            });
+        }
         let owner = self.owner().await?;
         let life_ms = u64::from(self.settings().token_seconds) * 1000;
         let until_ms = authority.as_ref().map_or(u64::MAX, |a| a.not_after);
@@ -93,6 +103,7 @@ impl Provider {
                 reservation: held.key.clone(),
                 generation,
                 until_ms,
+                leaves: shown.is_some(),
             };
             objects.push(pb::OpenObject {
                 object: Some(convert::object(&owner, file)),
@@ -209,6 +220,9 @@ impl Provider {
             let key = ticket.key;
             return Err(ObjectError::Range { key, length }.into());
         }
+        if ticket.leaves {
+            self.count_egress(&ticket, info.length - offset).await?;
+        }
         let bytes = match offset == info.length {
             true => futures::stream::empty().boxed(),
             false => {
@@ -227,10 +241,32 @@ impl Provider {
         if self.clock().now_ms() >= ticket.until_ms {
             return Err(DataError::DelegationEnded);
         }
+        let reservation = self.reservation_of(ticket).await?;
+        reservation.check(self.clock().now_ms())?;
+        self.check_reservation_grant(&reservation).await
+    }
+
+    async fn reservation_of(&self, ticket: &Ticket) -> Result<Reservation, DataError> {
         let held = self.0.reservations.get(&ticket.reservation).await?;
         let held = held.ok_or_else(|| DataError::NoReservation("of the token".to_owned()))?;
-        held.value.check(self.clock().now_ms())?;
-        self.check_reservation_grant(&held.value).await
+        Ok(held.value)
+    }
+
+    /// Counts what is about to be sent against the grant. What breaks off and is asked for again counts again:
+    /// only the receiver knows how much of it came.
+    async fn count_egress(&self, ticket: &Ticket, bytes: u64) -> Result<(), DataError> {
+        let reservation = self.reservation_of(ticket).await?;
+        let listing_id = crate::domain::listing_id(&reservation.dataset);
+        let grants = &self.0.grants;
+        grants
+            .count_egress(
+                &reservation.grant_id,
+                &listing_id,
+                &reservation.holder,
+                bytes,
+            )
+            .await?;
+        Ok(())
     }
 
     /// The same bytes, broken off when what the ticket rests on ends.
@@ -259,6 +295,18 @@ impl Provider {
             },
         );
         parts.boxed()
+    }
+}
+
+/// Tools in words.
+fn tool_names(tools: &[Tool]) -> String {
+    let name = |tool: &Tool| match tool {
+        Tool::Listing { id, .. } => format!("`{id}`"),
+        Tool::Digest(digest) => format!("the tool {digest}"),
+    };
+    match tools {
+        [] => "nothing".to_owned(),
+        tools => tools.iter().map(name).collect::<Vec<_>>().join(" or "),
     }
 }
 

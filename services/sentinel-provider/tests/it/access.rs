@@ -9,7 +9,7 @@ use oc_proto::federation::v1 as pb;
 use oc_service::CallError;
 use oc_trust::{
     Currency, Delegation, Digest, Grant, GrantedListing, Input, Limits, ListingKind, Price,
-    Pseudonyms, Sealed, countersign, seal,
+    Pseudonyms, Sealed, Tool, countersign, seal,
 };
 
 use crate::neighbours::Org;
@@ -386,4 +386,64 @@ async fn a_transfer_that_runs_is_cut_when_the_grant_ends() {
     world.grants.0.lock().unwrap().clear();
     let rest = body.collect().await;
     assert!(rest.is_err(), "the transfer went on");
+}
+
+#[tokio::test]
+async fn a_grant_that_names_its_tools_gives_no_bytes_to_another_site() {
+    let world = World::demo().await;
+    let mut lent = lend(&world).await;
+    let World { north, east, .. } = &world;
+    let owner = world.south.id;
+    let id = "processing.sentinel-pictures.1.0".parse().unwrap();
+    lent.grant.tools = Some(vec![Tool::Listing { owner, id }]);
+    for site in [east, north] {
+        let asked = lent.ask(&world, (north, site, site), &[B04], |_| {}).await;
+        let status = asked.unwrap_err();
+        let text = status.message().to_owned();
+        assert_eq!(kind(status), Kind::Forbidden);
+        assert!(
+            text.contains("lets only `processing.sentinel-pictures.1.0` read"),
+            "{text}"
+        );
+        assert!(text.contains("only at its owner's machines"), "{text}");
+    }
+    // South's own machines look at what they run, and are not another site.
+    let here = world.own().access(request(&lent.held, &[B04])).await;
+    assert_eq!(here.unwrap().into_inner().objects.len(), 1);
+}
+
+#[tokio::test]
+async fn bytes_that_leave_are_counted_against_the_grant_and_end_with_it() {
+    let world = World::demo().await;
+    let lent = lend(&world).await;
+    let World { north, east, .. } = &world;
+    let id = lent.grant.id.to_string();
+    let left = || world.grants.0.lock().unwrap()[&id].egress;
+    let allow = |bytes| {
+        let mut grants = world.grants.0.lock().unwrap();
+        grants.get_mut(&id).unwrap().egress = bytes;
+    };
+    let opened = lent.ask(&world, (north, east, east), &[B04], |_| {}).await;
+    let open = &opened.unwrap()[0];
+    let length = open.object.as_ref().unwrap().length;
+    allow(2 * length);
+    assert_eq!(world.bulk(&open.token, 0).await.0, StatusCode::OK);
+    assert_eq!(left(), length);
+    assert_eq!(world.bulk(&open.token, length - 10).await.0, StatusCode::OK);
+    assert_eq!(left(), length - 10);
+    let (status, _, body) = world.bulk(&open.token, 0).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    let text = String::from_utf8_lossy(&body).into_owned();
+    assert!(
+        text.contains(&format!("{} bytes may", length - 10)),
+        "{text}"
+    );
+    // What South's own machines read does not leave.
+    let here = world.own().access(request(&lent.held, &[B04])).await;
+    let here = here.unwrap().into_inner();
+    assert_eq!(
+        world.bulk(&here.objects[0].token, 0).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(left(), length - 10);
 }

@@ -97,6 +97,8 @@ pub(crate) struct Granted {
     pub(crate) listing: String,
     pub(crate) consumer: OrgId,
     pub(crate) generation: u64,
+    /// Bytes that may still leave.
+    pub(crate) egress: u64,
 }
 
 /// compute-provider, as far as it keeps grants.
@@ -131,6 +133,21 @@ impl GrantService for Grants {
             generation: granted.generation,
             ..compute::CheckGrantResponse::default()
         }))
+    }
+
+    async fn count_egress(
+        &self,
+        request: Request<compute::CountEgressRequest>,
+    ) -> Result<Response<compute::CountEgressResponse>, Status> {
+        let request = request.into_inner();
+        let mut grants = self.0.lock().unwrap();
+        let granted = grants.get_mut(&request.grant_id);
+        let granted =
+            granted.ok_or_else(|| Status::permission_denied("no grant is good for it"))?;
+        let left = granted.egress.checked_sub(request.bytes);
+        let over = || Status::resource_exhausted(format!("{} bytes may leave", granted.egress));
+        granted.egress = left.ok_or_else(over)?;
+        Ok(Response::new(compute::CountEgressResponse {}))
     }
 
     async fn request_grant(

@@ -53,6 +53,7 @@ pub(crate) fn grant(world: &World, id: &str) {
         listing: LISTING.to_owned(),
         consumer: world.north.id,
         generation: 1,
+        egress: u64::MAX,
     };
     world
         .grants
