@@ -13,5 +13,6 @@ mod owning;
 mod refusing;
 mod running;
 mod scene;
+mod setting_up;
 mod sites;
 mod starting;
