@@ -48,7 +48,7 @@ async fn says_so(scene: &Scene, run_id: &str) {
 }
 
 #[tokio::test]
-async fn a_run_says_that_its_site_was_killed_and_ends_well_when_that_is_back() {
+async fn no_silence_about_a_site_that_was_killed_and_the_run_ends_well_when_it_is_back() {
     let mut scene = both(&[], &[]).await;
     let run = second_step_at_work(&scene, 2).await;
     scene.pair.south.kill();
@@ -86,7 +86,15 @@ async fn a_run_whose_site_stays_away_fails_with_the_cause_and_a_retry_keeps_what
 
     scene.pair.south.begin().await;
     scene.pair.connected().await;
-    let output = scene.pair.north.run(&["retry", &run.run_id]);
+    let asked = scene.pair.north.run(&["retry", &run.run_id]);
+    let question = String::from_utf8_lossy(&asked.stderr);
+    assert!(
+        question.contains("EUR more. Start it?") && question.contains("--yes"),
+        "{question}"
+    );
+    let unchanged = scene.north().pipeline().run(&run.run_id).await.unwrap();
+    assert_eq!(unchanged.state, run.state, "nothing was started");
+    let output = scene.pair.north.run(&["retry", &run.run_id, "--yes"]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let again = until("the retried run is over", LIMIT, async || {

@@ -82,6 +82,7 @@ fn an_unknown_setting_is_named_and_ends_with_78() {
     assert_eq!(output.status.code(), Some(78), "{}", errors(&output));
     let text = errors(&output);
     assert!(text.contains("apii") && text.contains("`api`"), "{text}");
+    assert_eq!(text.matches("unknown field").count(), 1, "{text}");
 }
 
 #[test]

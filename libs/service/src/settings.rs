@@ -23,8 +23,8 @@ pub enum SettingsError {
         source: std::io::Error,
     },
     /// A source is not TOML, or a value has the wrong type, or a key is unknown.
-    #[error("{0}")]
-    Content(#[source] ConfigError),
+    #[error(transparent)]
+    Content(ConfigError),
     /// The settings cannot be shown.
     #[error("the settings cannot be shown")]
     Show(#[source] toml::ser::Error),

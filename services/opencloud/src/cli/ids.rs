@@ -10,19 +10,29 @@ const SHOWN: usize = 8;
 /// A kind of thing with ids.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
-    /// What it is called, which is the begin of its ids too.
+    /// What it is called.
     name: &'static str,
+    /// The begin of its ids.
+    prefix: &'static str,
     /// The command that lists them.
     list: &'static str,
 }
 
 const GRANT: Kind = Kind {
     name: "grant",
+    prefix: "grant",
     list: "grant list --all",
 };
 const RUN: Kind = Kind {
     name: "run",
+    prefix: "run",
     list: "runs",
+};
+const RECORD: Kind = Kind {
+    name: "record",
+    // A record has the id of its attempt.
+    prefix: "att",
+    list: "usage records",
 };
 
 /// Most runs that are looked through for the begin of an id.
@@ -38,6 +48,21 @@ pub(crate) async fn grant(context: &Context, text: &str) -> Result<String, Comma
     one_of(GRANT, &ids, text)
 }
 
+/// The grant that was typed; without one, all grants, which is what an empty id stands for.
+pub(crate) async fn grant_or_all(context: &Context, text: &str) -> Result<String, CommandError> {
+    match text {
+        "" => Ok(String::new()),
+        text => grant(context, text).await,
+    }
+}
+
+/// The usage record whose id, or the begin of it, was typed.
+pub(crate) async fn record(context: &Context, text: &str) -> Result<String, CommandError> {
+    let records = context.client.accounting().records("", "").await?;
+    let ids: Vec<_> = records.into_iter().map(|record| record.record_id).collect();
+    one_of(RECORD, &ids, text)
+}
+
 /// The run whose id, or the begin of it, was typed.
 pub(crate) async fn run(context: &Context, text: &str) -> Result<String, CommandError> {
     if text.parse::<oc_kernel::RunId>().is_ok() {
@@ -49,9 +74,12 @@ pub(crate) async fn run(context: &Context, text: &str) -> Result<String, Command
 }
 
 fn one_of(kind: Kind, ids: &[String], text: &str) -> Result<String, CommandError> {
-    let Kind { name, list } = kind;
+    if ids.iter().any(|id| id == text) {
+        return Ok(text.to_owned());
+    }
+    let Kind { name, prefix, list } = kind;
     let digits = |id: &str| {
-        let digits = id.strip_prefix(name).and_then(|id| id.strip_prefix('-'));
+        let digits = id.strip_prefix(prefix).and_then(|id| id.strip_prefix('-'));
         digits.unwrap_or(id).to_owned()
     };
     let typed = digits(text);
@@ -143,5 +171,19 @@ mod tests {
             assert_eq!(found(short).unwrap(), whole);
         }
         assert_eq!(ShortIds::of(std::iter::empty()).show("run-01"), "run-01");
+    }
+
+    #[test]
+    fn a_record_is_told_from_the_one_that_corrects_it() {
+        let ids = ["att-01a1fe83aaaa", "att-01a1fe83aaaa.1", "att-02a1"].map(str::to_owned);
+        for (typed, whole) in [
+            (&*ids[0], &*ids[0]),
+            (&*ids[1], &*ids[1]),
+            ("att-02a1", "att-02a1"),
+            ("02a1", "att-02a1"),
+        ] {
+            assert_eq!(one_of(RECORD, &ids, typed).unwrap(), whole);
+        }
+        assert!(one_of(RECORD, &ids, "att-01a1").is_err());
     }
 }

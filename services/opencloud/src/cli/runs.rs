@@ -101,7 +101,17 @@ pub(crate) async fn cancel(context: &Context, arguments: RunId) -> Outcome {
 
 pub(crate) async fn retry(context: &Context, arguments: RunId) -> Outcome {
     let run = ids::run(context, &arguments.run).await?;
-    let run = context.client.pipeline().retry(&run).await?;
+    let pipeline = context.client.pipeline();
+    if !context.yes {
+        let planned = pipeline.run(&run).await?;
+        if planned.cost_micros > 0 {
+            let most = format!("{} {}", Money(planned.cost_micros), planned.currency);
+            context.confirm(&format!(
+                "What failed or was not reached starts again, for at most {most} more. Start it?"
+            ))?;
+        }
+    }
+    let run = pipeline.retry(&run).await?;
     context.output.show(&run, |run| {
         anstream::println!("{} is {}", run.run_id, state(run))
     })

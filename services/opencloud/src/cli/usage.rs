@@ -9,8 +9,10 @@ use oc_kernel::Money;
 use oc_proto::accounting::v1::{CorrectUsageRequest, SettleBooksResponse};
 use oc_proto::types::v1::Cause;
 
+use super::ids::ShortIds;
+use super::names::Names;
 use super::output::{fields, safe};
-use super::{CommandError, Context, Outcome, find, size, when};
+use super::{CommandError, Context, Outcome, find, ids, size, when};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum By {
@@ -48,7 +50,7 @@ pub(crate) enum UsageCommand {
     },
     /// Records, one for each attempt
     Records {
-        /// Only of this grant
+        /// Only of this grant: its id, or the begin of it
         #[arg(long, default_value = "")]
         grant: String,
         /// Only of this month, such as 2026-11
@@ -57,7 +59,7 @@ pub(crate) enum UsageCommand {
     },
     /// Write the records of a grant, or of all, to a file or to standard output
     Export {
-        /// Only of this grant
+        /// Only of this grant: its id, or the begin of it
         #[arg(long, default_value = "")]
         grant: String,
         /// Only of this month, such as 2026-11
@@ -72,12 +74,12 @@ pub(crate) enum UsageCommand {
     },
     /// Where the books of a grant stand: size, root, signatures, disputes
     Books {
-        /// Grant
+        /// Id of the grant, or the begin of it
         grant: String,
     },
     /// Fetch the provider's records of a grant, check them and countersign, now
     Settle {
-        /// Grant
+        /// Id of the grant, or the begin of it
         grant: String,
     },
     /// As the provider: put another record in place of a wrong one; what is not named stays
@@ -86,7 +88,7 @@ pub(crate) enum UsageCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Correction {
-    /// Record, as `usage records` and the dispute name it
+    /// Record, as `usage records` and the dispute name it, or the begin of its id
     record: String,
     #[command(flatten)]
     figures: Figures,
@@ -169,6 +171,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                 .map(clap::builder::PossibleValue::get_name)
                 .collect();
             let sums = accounting.sums(&month, &org, &by).await?;
+            let names = Names::of(context).await;
             context.output.list(
                 &sums,
                 "nothing was used",
@@ -187,7 +190,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                 |sum| {
                     [
                         sum.direction.clone(),
-                        find::short(&sum.org_id),
+                        names.show(&sum.org_id),
                         sum.month.clone(),
                         sum.pseudonym.clone(),
                         sum.workflow.clone(),
@@ -201,19 +204,30 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             )
         }
         UsageCommand::Records { grant, month } => {
+            let grant = ids::grant_or_all(context, &grant).await?;
             let records = accounting.records(&grant, &month).await?;
+            let names = Names::of(context).await;
+            let own = context.client.discovery().identity().await?.org_id;
+            let record_ids = ShortIds::of(records.iter().map(|it| it.record_id.as_str()));
+            let grant_ids = ShortIds::of(records.iter().map(|it| it.grant_id.as_str()));
             context.output.list(
                 &records,
                 "no records",
                 [
-                    "ENDED", "RECORD", "GRANT", "WORKFLOW", "OUTCOME", "WALL", "CPU", "MEMORY",
-                    "IN", "OUT", "COST",
+                    "ENDED", "RECORD", "GRANT", "WITH", "WORKFLOW", "OUTCOME", "WALL", "CPU",
+                    "MEMORY", "IN", "OUT", "COST",
                 ],
                 |record| {
+                    let partner = if record.provider == own {
+                        &record.consumer
+                    } else {
+                        &record.provider
+                    };
                     [
                         when::show(record.ended_ms),
-                        record.record_id.clone(),
-                        record.grant_id.clone(),
+                        record_ids.show(&record.record_id),
+                        grant_ids.show(&record.grant_id),
+                        names.show(partner),
                         record.workflow.clone(),
                         record.outcome.clone(),
                         when::show_span(record.wall_ms),
@@ -236,6 +250,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                 ExportForm::Json => Export::Json,
                 ExportForm::Csv => Export::Csv,
             };
+            let grant = ids::grant_or_all(context, &grant).await?;
             let content = accounting.export(&grant, &month, format).await?;
             match file {
                 Some(file) => std::fs::write(&file, &content).map_err(anyhow::Error::from)?,
@@ -246,6 +261,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             Ok(())
         }
         UsageCommand::Books { grant } => {
+            let grant = ids::grant(context, &grant).await?;
             let books = accounting.books(&grant).await?;
             context.output.show(&books, |books| {
                 let disputes: Vec<_> = books.disputes.iter().map(disputed).collect();
@@ -267,6 +283,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             })
         }
         UsageCommand::Settle { grant } => {
+            let grant = ids::grant(context, &grant).await?;
             let answer = accounting.settle(&grant).await?;
             context.output.show(&answer, |answer| {
                 if answer.countersigned {
@@ -279,13 +296,13 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             settled(&answer)
         }
         UsageCommand::Correct(correction) => {
-            let record = &correction.record;
+            let record = ids::record(context, &correction.record).await?;
             context.confirm(&format!(
                 "Put another record in place of {record}, with {}? The old one stays in the books.",
                 correction.figures.changes()
             ))?;
             let request = CorrectUsageRequest {
-                record_id: record.clone(),
+                record_id: record,
                 wall_ms: correction.figures.wall_ms,
                 cpu_ms: correction.figures.cpu_ms,
                 peak_memory_bytes: correction.figures.memory,
