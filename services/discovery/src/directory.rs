@@ -14,6 +14,7 @@ use crate::domain::error::DiscoveryError;
 use crate::domain::partner::{
     BLOCKED_NODES, Block, BlockedNode, Introduction, PARTNERS, PartnerRecord, check_node, newer,
 };
+use crate::domain::skew::alarm;
 
 /// Another organisation, with its KeySets checked.
 #[derive(Debug, Clone)]
@@ -186,6 +187,7 @@ impl Directory {
             return Err(DiscoveryError::Ourselves);
         }
         let now_ms = self.clock.now_ms();
+        let mut met_before = false;
         self.change(org, |record| {
             let history = match record.history() {
                 Ok(known) => newer(known, told.clone()).map_err(refused)?,
@@ -202,7 +204,9 @@ impl Directory {
                 return Err(DiscoveryError::Blocked(org));
             }
             let was_connected = record.node(network, peer).is_some_and(|n| n.connected);
+            met_before = was_connected;
             let node = record.node_mut(network, peer);
+            node.clock_skew_ms = introduction.clock_skew_ms;
             node.connected = true;
             node.last_seen_ms = now_ms;
             node.addresses.clone_from(&addresses);
@@ -213,6 +217,9 @@ impl Directory {
             Ok(vec![record.event(Some((network, peer)), "connected")])
         })
         .await?;
+        if !met_before && let Some(alarm) = alarm(introduction.clock_skew_ms) {
+            tracing::warn!(%org, %peer, name = introduction.name, alarm, "a partner's clock differs");
+        }
         Ok(org)
     }
 

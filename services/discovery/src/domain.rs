@@ -6,3 +6,4 @@ pub(crate) mod error;
 pub(crate) mod network;
 pub(crate) mod partner;
 pub(crate) mod policy;
+pub(crate) mod skew;

@@ -16,6 +16,7 @@ use crate::directory::Partner;
 use crate::discovery::{Discovery, Failure};
 use crate::domain::error::DiscoveryError;
 use crate::domain::partner::Introduction;
+use crate::domain::skew::{alarm, skew_ms};
 use crate::door::hello::{PROTOCOLS, speaks_ours};
 
 const GREETINGS: usize = 16;
@@ -123,11 +124,13 @@ impl Discovery {
             peer: peer.to_string(),
             cause,
         };
+        let asked_ms = self.clock.now_ms();
         let mut request = tonic::Request::new(HelloRequest {
             key_sets: self.identity.key_sets(),
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocols: PROTOCOLS.map(str::to_owned).to_vec(),
+            sent_at_ms: asked_ms,
         });
         request.set_timeout(GREETING);
         let answer = IdentityServiceClient::new(network.channel(peer))
@@ -140,6 +143,7 @@ impl Discovery {
             key_sets: answer.key_sets,
             name: answer.name,
             version: answer.version,
+            clock_skew_ms: skew_ms(answer.sent_at_ms, asked_ms, self.clock.now_ms()),
         };
         let addresses = network.peer(peer).map(|p| p.addresses).unwrap_or_default();
         self.directory
@@ -169,6 +173,8 @@ impl Discovery {
         let id = peer.peer_id;
         let partner = self.directory.partner_of(id);
         let (state, cause) = self.state_of(network, peer);
+        let node = partner.as_ref().and_then(|p| p.record.node(network, id));
+        let clock_skew_ms = node.map_or(0, |node| node.clock_skew_ms);
         let version = partner.as_ref().map(|p| p.record.version.clone());
         let last_seen = peer.last_seen.map(|at| at.as_millisecond());
         proto::Peer {
@@ -184,6 +190,7 @@ impl Discovery {
             rtt_micros: peer.rtt.map_or(0, micros),
             addresses: peer.addresses.iter().map(ToString::to_string).collect(),
             cause,
+            clock_skew_ms,
         }
     }
 
@@ -195,7 +202,15 @@ impl Discovery {
             PeerState::Blocked => (proto::PeerState::Blocked, peer.cause.clone()),
             PeerState::Away => (proto::PeerState::Lost, peer.cause.clone()),
             PeerState::Connected if self.has_met(network, peer.peer_id) => {
-                (proto::PeerState::Connected, peer.cause.clone())
+                let partner = self.directory.partner_of(peer.peer_id);
+                let node = partner
+                    .as_ref()
+                    .and_then(|p| p.record.node(network, peer.peer_id));
+                let skew = node.and_then(|node| alarm(node.clock_skew_ms));
+                (
+                    proto::PeerState::Connected,
+                    skew.unwrap_or_else(|| peer.cause.clone()),
+                )
             }
             PeerState::Connected => {
                 let failure = self.failures().get(&peer.peer_id).map(|f| f.cause.clone());

@@ -228,6 +228,10 @@ pub struct Peer {
     /// Why it is in this state.
     #[prost(string, tag = "10")]
     pub cause: ::prost::alloc::string::String,
+    /// How many milliseconds its clock was ahead of ours when it introduced itself, negative where it was behind; 0 where
+    /// there was no difference beyond the round trip.
+    #[prost(int64, tag = "11")]
+    pub clock_skew_ms: i64,
 }
 /// Asks for peers.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

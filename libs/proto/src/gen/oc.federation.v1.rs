@@ -3676,6 +3676,9 @@ pub struct HelloRequest {
     /// Versions of this protocol that are spoken, newest first.
     #[prost(string, repeated, tag = "4")]
     pub protocols: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The sender's wall clock, in milliseconds since the epoch; 0 where it is not said.
+    #[prost(uint64, tag = "5")]
+    pub sent_at_ms: u64,
 }
 /// The callee introduces itself.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -3696,6 +3699,9 @@ pub struct HelloResponse {
     /// Versions of this protocol that are spoken, newest first.
     #[prost(string, repeated, tag = "4")]
     pub protocols: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The sender's wall clock, in milliseconds since the epoch; 0 where it is not said.
+    #[prost(uint64, tag = "5")]
+    pub sent_at_ms: u64,
 }
 /// Generated client implementations.
 pub mod identity_service_client {

@@ -20,6 +20,7 @@ impl South {
             key_sets: vec![keys.found().unwrap().bytes().to_vec()],
             name: "South".to_owned(),
             version: "0.1.0".to_owned(),
+            clock_skew_ms: 0,
         };
         Self {
             keys,

@@ -34,6 +34,9 @@ pub(crate) struct NodeRecord {
     pub(crate) connected: bool,
     /// Why it is in this state.
     pub(crate) cause: String,
+    /// How far its clock was ahead of ours when it introduced itself.
+    #[serde(default)]
+    pub(crate) clock_skew_ms: i64,
 }
 
 /// A node that was blocked before its organisation was known.
@@ -100,6 +103,7 @@ impl PartnerRecord {
                 last_seen_ms: 0,
                 connected: false,
                 cause: "never connected".to_owned(),
+                clock_skew_ms: 0,
             });
             self.nodes.len() - 1
         });
@@ -129,6 +133,8 @@ pub(crate) struct Introduction {
     pub(crate) key_sets: Vec<Vec<u8>>,
     pub(crate) name: String,
     pub(crate) version: String,
+    /// How far its clock is ahead of ours, by the time that it said.
+    pub(crate) clock_skew_ms: i64,
 }
 
 impl Introduction {
@@ -238,6 +244,7 @@ mod tests {
                 .collect(),
             name: "North".to_owned(),
             version: "0.1.0".to_owned(),
+            clock_skew_ms: 0,
         }
     }
 

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::discovery::Discovery;
 use crate::domain::error::DiscoveryError;
 use crate::domain::partner::Introduction;
+use crate::domain::skew::skew_ms;
 
 /// Versions of the protocol between organisations that are spoken here, newest first.
 pub(crate) const PROTOCOLS: [&str; 1] = ["1"];
@@ -48,13 +49,17 @@ impl IdentityService for HelloFace {
             cause,
         };
         speaks_ours(&hello.protocols).map_err(refused).or_status()?;
+        let network = self.0.network(info.network_id);
+        let peer = network.and_then(|network| network.peer(info.peer_id));
+        let rtt = peer.as_ref().and_then(|peer| peer.rtt).unwrap_or_default();
+        let on_its_way = u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX);
+        let now_ms = self.0.clock.now_ms();
         let introduction = Introduction {
             key_sets: hello.key_sets,
             name: hello.name,
             version: hello.version,
+            clock_skew_ms: skew_ms(hello.sent_at_ms, now_ms.saturating_sub(on_its_way), now_ms),
         };
-        let network = self.0.network(info.network_id);
-        let peer = network.and_then(|network| network.peer(info.peer_id));
         let addresses = peer.map(|peer| peer.addresses).unwrap_or_default();
         self.0
             .directory
@@ -67,6 +72,7 @@ impl IdentityService for HelloFace {
             name: self.0.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocols: PROTOCOLS.map(str::to_owned).to_vec(),
+            sent_at_ms: self.0.clock.now_ms(),
         }))
     }
 }

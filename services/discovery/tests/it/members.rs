@@ -1,17 +1,18 @@
 //! Networks and peers: made, joined, blocked, left.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use oc_federation::{Invitation, SwarmKey};
-use oc_kernel::PageRequest;
+use oc_kernel::{Clock, PageRequest, SystemClock};
 use oc_proto::discovery::v1::PublishHeadRequest;
 use oc_proto::discovery::v1::peer_service_client::PeerServiceClient;
 use oc_store::{Collection, Query};
 use oc_trust::listing::{Head, Version, listings_digest};
 use serde_json::{Value, json};
 
-use crate::org::{Org, event, eventually, met};
+use crate::org::{Org, event, eventually, met, met_by};
 
 #[tokio::test]
 async fn two_organisations_meet_and_know_each_other_by_their_proven_names() {
@@ -265,4 +266,40 @@ async fn a_head_reaches_the_partners_catalogue_and_a_foreign_one_is_refused() {
     let refused = other.publish_head(PublishHeadRequest::default()).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::PermissionDenied);
     eventually(async || documents(&north, "heads").await == 1).await;
+}
+
+/// The machine's clock, set forward by a minute and a half.
+#[derive(Debug)]
+struct Fast;
+
+impl Clock for Fast {
+    fn now(&self) -> jiff::Timestamp {
+        SystemClock.now() + Duration::from_secs(90)
+    }
+}
+
+#[tokio::test]
+async fn both_sides_see_that_their_clocks_differ() {
+    let (north, south, _) = met_by(Arc::new(Fast)).await;
+    let seen = async |org: &Org| {
+        let peer = org.get("peers").await["peers"][0].clone();
+        assert_eq!(peer["state"], "connected", "{peer}");
+        let cause = peer["cause"].as_str().unwrap().to_owned();
+        (peer["clock_skew_ms"].as_i64().unwrap(), cause)
+    };
+    let (ahead, cause) = seen(&north).await;
+    assert!((60_000..=90_000).contains(&ahead), "{ahead}");
+    assert!(cause.contains("ahead of ours"), "{cause}");
+    let (behind, cause) = seen(&south).await;
+    assert!((-120_000..=-60_000).contains(&behind), "{behind}");
+    assert!(cause.contains("behind ours"), "{cause}");
+}
+
+#[tokio::test]
+async fn clocks_that_agree_are_not_spoken_of() {
+    let (north, _south, _) = met().await;
+    let peer = north.get("peers").await["peers"][0].clone();
+    let skew = peer["clock_skew_ms"].as_i64().unwrap();
+    assert!(skew.abs() < 30_000, "{peer}");
+    assert!(!peer["cause"].as_str().unwrap().contains("clock"), "{peer}");
 }

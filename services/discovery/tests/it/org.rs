@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use oc_bus::{Bus, Consumer, InProcessBus, Subscription};
 use oc_discovery::{Parts, Settings, SwarmSettings};
 use oc_door::{Door, DoorAuthenticator, PartnerChannel, Purpose};
-use oc_kernel::{OrgId, SystemClock};
+use oc_kernel::{Clock, OrgId, SystemClock};
 use oc_service::access::StaticTokens;
 use oc_service::telemetry::Metrics;
 use oc_service::{App, Listeners, Node, StopSettings, Switchboard};
@@ -70,12 +70,20 @@ pub(crate) async fn app() -> (App, tempfile::TempDir) {
 
 impl Org {
     pub(crate) async fn start(name: &'static str) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), name).await
+        Self::start_by(name, Arc::new(SystemClock)).await
     }
 
-    async fn start_in(folder: Arc<tempfile::TempDir>, name: &'static str) -> Self {
+    /// Starts a node that goes by another clock than the machine's.
+    pub(crate) async fn start_by(name: &'static str, clock: Arc<dyn Clock>) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), name, clock).await
+    }
+
+    async fn start_in(
+        folder: Arc<tempfile::TempDir>,
+        name: &'static str,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let board = Switchboard::new();
-        let clock = Arc::new(SystemClock);
         let bus = Arc::new(InProcessBus::new());
         let file = folder.path().join("discovery.db");
         let store: Arc<dyn Store> = Arc::new(
@@ -136,7 +144,7 @@ impl Org {
             served.await.unwrap();
         }
         drop(self);
-        Self::start_in(folder, name).await
+        Self::start_in(folder, name, Arc::new(SystemClock)).await
     }
 
     pub(crate) fn door(&self, service: &'static str) -> Door {
@@ -285,7 +293,13 @@ pub(crate) fn eventually(condition: impl AsyncFn() -> bool) -> impl Future<Outpu
 
 /// North and South, met in a network of North's.
 pub(crate) async fn met() -> (Org, Org, String) {
-    let (north, south) = (Org::start("North").await, Org::start("South").await);
+    met_by(Arc::new(SystemClock)).await
+}
+
+/// The same; South goes by a clock of its own.
+pub(crate) async fn met_by(clock: Arc<dyn Clock>) -> (Org, Org, String) {
+    let north = Org::start("North").await;
+    let south = Org::start_by("South", clock).await;
     let network = north.create().await;
     let (status, body) = south.join(&north.invite(&network).await).await;
     assert_eq!(status, StatusCode::OK, "{body}");

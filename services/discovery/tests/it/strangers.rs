@@ -58,6 +58,7 @@ impl Raw {
             name: "Raw".to_owned(),
             version: "1".to_owned(),
             protocols: vec!["1".to_owned()],
+            sent_at_ms: 0,
         };
         client.hello(hello).await.map(|_| ())
     }

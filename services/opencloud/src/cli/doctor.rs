@@ -3,17 +3,20 @@
 use std::process::ExitCode;
 
 use oc_kernel::Classify as _;
-use oc_proto::discovery::v1::PeerState;
+use oc_proto::discovery::v1::{Peer, PeerState};
 use oc_sandbox::{LimitMeans, Sandbox};
 use serde::Serialize;
 
 use super::context::data_folder;
 use super::output::{Output, safe};
-use super::{Context, Format, NodeOptions, size};
+use super::{Context, Format, NodeOptions, size, when};
 use crate::sandboxing;
 
 /// Free room below which new work will soon fail, in bytes.
 const LITTLE_ROOM: u64 = 2 << 30;
+
+/// Difference of two clocks that statements tolerate, in milliseconds (docs/protocol.md, section 5).
+const TOLERATED_SKEW_MS: u64 = 30_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -197,7 +200,7 @@ async fn node(options: &NodeOptions) -> Vec<Check> {
         ));
     }
     checks.push(networks(&context).await);
-    checks.push(peers(&context).await);
+    checks.extend(peers(&context).await);
     checks.push(offers(&context).await);
     checks
 }
@@ -221,26 +224,47 @@ async fn networks(context: &Context) -> Check {
     }
 }
 
-async fn peers(context: &Context) -> Check {
+async fn peers(context: &Context) -> Vec<Check> {
     match context.client.discovery().peers().await {
-        Ok(peers) => {
-            let connected = peers
-                .iter()
-                .filter(|peer| peer.state == i32::from(PeerState::Connected))
-                .count();
-            let found = format!("{connected} of {} connected", peers.len());
-            if connected < peers.len() {
-                return Check::other(
-                    "peers",
-                    Verdict::Poor,
-                    found,
-                    "see why with `opencloud peers`",
-                );
-            }
-            Check::good("peers", found)
-        }
-        Err(error) => Check::other("peers", Verdict::Bad, error.to_string(), ""),
+        Ok(peers) => vec![connected(&peers), clocks(&peers)],
+        Err(error) => vec![Check::other("peers", Verdict::Bad, error.to_string(), "")],
     }
+}
+
+fn is_connected(peer: &&Peer) -> bool {
+    peer.state == i32::from(PeerState::Connected)
+}
+
+fn connected(peers: &[Peer]) -> Check {
+    let connected = peers.iter().filter(is_connected).count();
+    let found = format!("{connected} of {} connected", peers.len());
+    if connected < peers.len() {
+        return Check::other(
+            "peers",
+            Verdict::Poor,
+            found,
+            "see why with `opencloud peers`",
+        );
+    }
+    Check::good("peers", found)
+}
+
+fn clocks(peers: &[Peer]) -> Check {
+    let connected = peers.iter().filter(is_connected);
+    let apart: Vec<_> = connected
+        .filter(|peer| peer.clock_skew_ms.unsigned_abs() > TOLERATED_SKEW_MS)
+        .map(|peer| format!("{} is {}", peer.name, when::difference(peer.clock_skew_ms)))
+        .collect();
+    if apart.is_empty() {
+        return Check::good("clocks", "as the partners' within half a minute");
+    }
+    Check::other(
+        "clocks",
+        Verdict::Bad,
+        format!("partners' clocks differ from ours: {}", apart.join("; ")),
+        "set this machine's clock by NTP (`timedatectl set-ntp true`), ask the partner to do the same, and start \
+         the node whose clock was wrong anew",
+    )
 }
 
 async fn offers(context: &Context) -> Check {
@@ -259,5 +283,36 @@ async fn offers(context: &Context) -> Check {
             Check::good("offers", format!("{} offered", offers.len()))
         }
         Err(error) => Check::other("offers", Verdict::Bad, error.to_string(), ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn south(clock_skew_ms: i64, state: PeerState) -> Peer {
+        Peer {
+            name: "South".to_owned(),
+            state: state.into(),
+            clock_skew_ms,
+            ..Peer::default()
+        }
+    }
+
+    #[test]
+    fn a_partners_clock_that_differs_is_bad_and_the_remedy_is_told() {
+        let check = clocks(&[south(-95_000, PeerState::Connected)]);
+        assert_eq!(check.verdict, Verdict::Bad);
+        assert!(check.found.contains("South is 95 s behind"), "{check:?}");
+        assert!(check.advice.contains("NTP"), "{check:?}");
+    }
+
+    #[test]
+    fn half_a_minute_and_the_clocks_of_those_who_are_gone_are_good() {
+        let peers = [
+            south(30_000, PeerState::Connected),
+            south(95_000, PeerState::Lost),
+        ];
+        assert_eq!(clocks(&peers).verdict, Verdict::Good);
     }
 }

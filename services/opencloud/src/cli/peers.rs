@@ -46,6 +46,7 @@ pub(crate) async fn run(context: &Context, arguments: PeersArguments) -> Outcome
                     "LAST SEEN",
                     "VERSION",
                     "RTT",
+                    "CLOCK",
                     "PEER",
                 ],
                 |peer| {
@@ -61,6 +62,7 @@ pub(crate) async fn run(context: &Context, arguments: PeersArguments) -> Outcome
                         when::show(peer.last_seen_ms),
                         peer.version.clone(),
                         rtt,
+                        when::difference(peer.clock_skew_ms),
                         peer.peer_id.clone(),
                     ]
                 },

@@ -17,6 +17,15 @@ pub(crate) fn show(ms: u64) -> String {
     })
 }
 
+/// `95 s ahead` or `40 s behind`; nothing for less than a second.
+pub(crate) fn difference(ms: i64) -> String {
+    match ms / 1000 {
+        0 => String::new(),
+        seconds @ 1.. => format!("{seconds} s ahead"),
+        seconds => format!("{} s behind", seconds.unsigned_abs()),
+    }
+}
+
 /// Reads `2026-11-21` or `2026-11-21T10:30:00Z`; a date stands for its begin, or with `end` for its last
 /// millisecond.
 pub(crate) fn parse(text: &str, end: bool) -> Result<Timestamp, String> {

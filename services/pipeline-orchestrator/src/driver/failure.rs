@@ -44,8 +44,12 @@ impl CallFailure {
             Kind::Unavailable | Kind::Timeout => (code::UNREACHABLE, false),
             Kind::Exhausted => (code::FULL, false),
             Kind::Internal | Kind::Stale => (code::INTERNAL, false),
-            // The door's statement was too old or too new: clocks differ, or it was slow once.
-            Kind::Unauthenticated => (code::CLOCK_SKEW, false),
+            // Something signed was too old or too new: clocks differ, or it was slow once.
+            Kind::Unauthenticated | Kind::Forbidden if is_out_of_time(&text) => {
+                (code::CLOCK_SKEW, false)
+            }
+            // A key may have changed; the other side asks for the newest KeySet and then knows it.
+            Kind::Unauthenticated => (code::REFUSED, false),
             Kind::Unsupported if text.contains("isolate") => (code::NO_SANDBOX, true),
             Kind::Unsupported => (code::UNSUPPORTED, true),
             Kind::Forbidden | Kind::Precondition => (refusal(&text), true),
@@ -60,6 +64,13 @@ impl CallFailure {
             lasting,
         }
     }
+}
+
+/// Statements that are refused for their time say so in the words of [`oc_trust::OpenError`].
+fn is_out_of_time(text: &str) -> bool {
+    let begins = text.contains("it begins ") && text.contains(" ms from now");
+    let ended = text.contains("it ended ") && text.contains(" ms ago");
+    begins || ended
 }
 
 /// Partners say why in words; the few that decide whether another site may help are known.
@@ -115,6 +126,8 @@ impl From<ValueError> for CallFailure {
 
 #[cfg(test)]
 mod tests {
+    use oc_trust::OpenError;
+
     use super::*;
 
     fn failure(kind: Kind, message: &str) -> CallFailure {
@@ -139,6 +152,21 @@ mod tests {
             let failure = failure(kind, "text");
             assert_eq!((failure.code, failure.lasting), (code, lasting), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn only_what_is_out_of_its_time_is_laid_to_the_clocks() {
+        let not_yet = OpenError::NotYet { ahead_ms: 95_000 }.to_string();
+        let expired = OpenError::Expired { ago_ms: 95_000 }.to_string();
+        for text in [not_yet, expired] {
+            let text = format!("the chain gives no authority: {text}");
+            for kind in [Kind::Unauthenticated, Kind::Forbidden] {
+                assert_eq!(failure(kind, &text).code, code::CLOCK_SKEW, "{text}");
+            }
+        }
+        let changed_key = OpenError::NoKnownSigner.to_string();
+        let failure = failure(Kind::Unauthenticated, &changed_key);
+        assert_eq!(failure.code, code::REFUSED);
     }
 
     #[test]
