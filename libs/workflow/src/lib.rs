@@ -7,6 +7,7 @@
 mod canonical;
 pub mod data;
 pub mod explain;
+pub mod listed;
 pub mod plan;
 mod read;
 pub mod run;

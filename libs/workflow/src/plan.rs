@@ -293,8 +293,23 @@ pub fn plan_while(
     if !wanted() {
         return Err(PlanError::GivenUp);
     }
+    let sites = match question.data.iter().find(|(_, data)| data.tools.is_some()) {
+        Some((input, data)) => search.at_one_site().ok_or_else(|| not_whole(input, data))?,
+        None => sites,
+    };
     let cuts = cut::cut(&graph, &sites);
     Ok(describe::plan(&search, &sites, &cuts, now))
+}
+
+/// A listed tool runs whole or not at all.
+fn not_whole(input: &str, data: &InputData) -> PlanError {
+    let (owner, what) = (&data.name, &data.what);
+    let reason = format!(
+        "what may read {what} is listed as a whole, and none of {owner}'s offers can take all its steps: place them \
+         together, or ask {owner} for a larger one"
+    );
+    let input = input.to_owned();
+    PlanError::Data { input, reason }
 }
 
 fn check_access(question: &Question<'_>, now: Timestamp) -> Result<(), PlanError> {

@@ -3,6 +3,7 @@
 mod aside;
 mod count;
 mod sites;
+mod tools;
 mod world;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,7 @@ async fn make_plan(
 
     let counted = count::count(context, &world, run, &spec, now).await?;
     let data = data_of(&world, &spec, &counted, now);
+    tools::check(context, &world, &spec, &data, now).await?;
     let lengths = lengths(&spec, &counted);
     let sites = sites::look(context, &world, run, &placement, now).await?;
     remember_grants(&mut spec, &data, &storage.1);

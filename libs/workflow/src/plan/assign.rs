@@ -40,6 +40,11 @@ impl Search<'_> {
         best.ok_or(0)
     }
 
+    /// The best single site for the whole workflow; none where no site may take all of it.
+    pub(crate) fn at_one_site(&self) -> Option<Vec<usize>> {
+        self.single_sites().into_iter().next()
+    }
+
     /// What stands between a step and a site; nothing when it may run there.
     pub(crate) fn obstacle(&self, step: usize, site: usize) -> Option<&Obstacle> {
         self.candidates.get(step, site).err()

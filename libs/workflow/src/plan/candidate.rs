@@ -158,7 +158,7 @@ impl Candidates {
             let candidate = |(site, closed): (&Site, &Option<Obstacle>)| {
                 let obstacle = closed
                     .clone()
-                    .or_else(|| tools_obstacle(step, site, question))
+                    .or_else(|| tools_obstacle(site, question))
                     .or_else(|| step_obstacle(step, site, now));
                 match obstacle {
                     Some(obstacle) => Err(obstacle),
@@ -217,13 +217,10 @@ fn site_obstacle(site: &Site, now: Timestamp) -> Option<Obstacle> {
     Some(Obstacle::Sandbox(missing))
 }
 
-/// Whoever lists the tools that read its data can look only at what it runs itself.
-fn tools_obstacle(step: &Step, site: &Site, question: &Question<'_>) -> Option<Obstacle> {
-    let read = step
-        .inputs
-        .iter()
-        .filter_map(|input| question.data.get(input));
-    let mut elsewhere = read.filter(|data| data.org != site.org);
+/// Whoever lists the tools that read its data can look only at what it runs itself, and lists whole documents: so
+/// each step goes where the data are.
+fn tools_obstacle(site: &Site, question: &Question<'_>) -> Option<Obstacle> {
+    let mut elsewhere = question.data.values().filter(|data| data.org != site.org);
     elsewhere.find_map(|data| {
         Some(Obstacle::Tools {
             owner: data.name.clone(),

@@ -1,8 +1,8 @@
 //! Data that only listed tools may read, and so only where their owner runs them.
 
-use oc_workflow::plan::{PlanError, Price};
+use oc_workflow::plan::{PlanError, Price, Strategy};
 
-use crate::world::{World, site};
+use crate::world::{GIB, World, site, step};
 
 /// South lets one service read its images.
 fn listed() -> World {
@@ -44,4 +44,30 @@ fn without_machines_of_the_owner_there_is_no_plan_and_the_reason_says_so() {
     let error = world.plan().unwrap_err();
     assert!(matches!(error, PlanError::ByHand { .. }), "{error}");
     assert!(error.to_string().contains("South lets only"), "{error}");
+}
+
+#[test]
+fn a_listed_tool_is_not_cut_even_where_a_cut_were_cheaper() {
+    let mut world = listed();
+    // Steps that read nothing of the data go along, and a second offer of South's takes no part of them.
+    world.steps.steps.push(step("legend", &[], &[]));
+    let mut cheap = site(2, "South");
+    cheap.listing = "compute.cheap".parse().unwrap();
+    cheap.price = Price::default();
+    cheap.limit.memory_bytes = GIB;
+    world.steps.steps[1].needs.resources.memory_bytes = 2 * GIB;
+    world.sites.push(cheap);
+    world.placement.strategy = Strategy::Cheapest;
+    let plan = world.plan().unwrap();
+    assert_eq!(plan.fragments.len(), 1);
+    assert_eq!(plan.fragments[0].steps.len(), 3);
+
+    let small = |at: usize| format!("compute.{}", ["large", "cheap"][at]);
+    world.sites[1].listing = small(0).parse().unwrap();
+    world.placement.steps = [("colour", small(1)), ("index", small(0))]
+        .map(|(step, site)| (step.to_owned(), site))
+        .into();
+    let error = world.plan().unwrap_err();
+    assert!(matches!(error, PlanError::Data { .. }), "{error}");
+    assert!(error.to_string().contains("listed as a whole"), "{error}");
 }

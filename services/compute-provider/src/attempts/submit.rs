@@ -11,7 +11,7 @@ use crate::documents::{Attempt, Input, Payload, Recorded, RecordedEvent, attempt
 use crate::domain::admission::{Refusal, Submission, admit_submission, can_run};
 use crate::domain::attempt::OperationKey;
 use crate::domain::egress::EgressLimits;
-use crate::domain::fragment::{Fragment, FragmentError, tools_of};
+use crate::domain::fragment::{Fragment, FragmentError, listed_digest};
 use crate::domain::grant::Grant;
 use crate::domain::lease::Challenge;
 use crate::domain::ledger::{Command, Demand, LedgerError, Outcome, Submit, Under};
@@ -260,12 +260,12 @@ impl Provider {
             .authorities
             .verify(&new.delegation, &me, new.network.as_ref())
             .await?;
-        let allowed = match grant
+        let listed = match grant
             .agreed
             .as_ref()
             .and_then(|agreed| agreed.tools.as_deref())
         {
-            Some(tools) => Some(self.allowed_tools(tools).await?),
+            Some(tools) => Some(self.listed(tools).await?),
             None => None,
         };
         let listing = offer.listing_id()?;
@@ -280,7 +280,7 @@ impl Provider {
         };
         let org = &new.consumer.org;
         let now = self.clock.now();
-        let egress = admit_submission(org, &authority, &grant, &submission, allowed.as_ref(), now)?;
+        let egress = admit_submission(org, &authority, &grant, &submission, listed.as_ref(), now)?;
         covered(new, &authority)?;
         self.check_own_inputs(new, &authority, &me).await?;
         Ok(Right {
@@ -306,13 +306,13 @@ impl Provider {
         Ok(())
     }
 
-    /// The digests of the tools that a grant lists.
-    async fn allowed_tools(&self, tools: &[Tool]) -> Result<BTreeSet<Digest>, Error> {
-        let mut allowed = BTreeSet::new();
+    /// The digests of what a grant lists.
+    async fn listed(&self, tools: &[Tool]) -> Result<BTreeSet<Digest>, Error> {
+        let mut listed = BTreeSet::new();
         for tool in tools {
             match tool {
                 Tool::Digest(digest) => {
-                    allowed.insert(*digest);
+                    listed.insert(*digest);
                 }
                 Tool::Listing { owner, id } => {
                     // A listing that is gone, or holds no CWL any more, allows nothing.
@@ -322,12 +322,12 @@ impl Provider {
                     let body: serde_json::Value =
                         serde_json::from_str(&listing.body_json).unwrap_or_default();
                     if let Some(cwl) = body.get("cwl").and_then(|cwl| cwl.as_str()) {
-                        allowed.extend(tools_of(cwl).unwrap_or_default());
+                        listed.extend(listed_digest(cwl));
                     }
                 }
             }
         }
-        Ok(allowed)
+        Ok(listed)
     }
 }
 

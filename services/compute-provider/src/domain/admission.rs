@@ -71,12 +71,12 @@ pub enum Refusal {
         "a tool requires a container (DockerRequirement) and this site has no container runtime"
     )]
     NoContainers,
-    /// A tool that the grant does not list may not read its data.
-    #[error("tool {tool} may not read the data of this grant")]
-    ToolNotAllowed {
-        /// Digest of the tool.
-        tool: Digest,
-    },
+    /// What the grant does not list may not read its data.
+    #[error(
+        "this document may not read the data of this grant: it is none of the tools that the grant lists, whole and \
+         unchanged"
+    )]
+    NotListed,
 }
 
 impl Classify for Refusal {
@@ -94,7 +94,7 @@ impl Classify for Refusal {
             | Refusal::OldGeneration { .. }
             | Refusal::Elsewhere(_)
             | Refusal::NotTheConsumer { .. }
-            | Refusal::ToolNotAllowed { .. } => Kind::Forbidden,
+            | Refusal::NotListed => Kind::Forbidden,
         }
     }
 
@@ -103,6 +103,9 @@ impl Classify for Refusal {
             Refusal::Grant(error) => error.advice(),
             Refusal::OverGrant { .. } => {
                 Some("ask for a grant with larger limits, or for less".to_owned())
+            }
+            Refusal::NotListed => {
+                Some("run one of the grant's tools as it is listed, all its steps here".to_owned())
             }
             Refusal::NoGrant => Some("ask for a grant with `opencloud grant request`".to_owned()),
             Refusal::NoContainers => {
@@ -217,7 +220,7 @@ pub fn admit_submission(
     authority: &Authority,
     grant: &Grant,
     submission: &Submission<'_>,
-    allowed_tools: Option<&BTreeSet<Digest>>,
+    listed: Option<&BTreeSet<Digest>>,
     now: Timestamp,
 ) -> Result<EgressLimits, Refusal> {
     let Some(signed) = &authority.grant else {
@@ -253,10 +256,8 @@ pub fn admit_submission(
     at_once(submission.demand, wall_seconds)
         .within(&authority.limits)
         .map_err(Refusal::OverDelegation)?;
-    if let Some(allowed) = allowed_tools
-        && let Some(tool) = submission.work.tools.difference(allowed).next()
-    {
-        return Err(Refusal::ToolNotAllowed { tool: *tool });
+    if listed.is_some_and(|listed| submission.work.listed_as.is_disjoint(listed)) {
+        return Err(Refusal::NotListed);
     }
     let limits = grant
         .agreed

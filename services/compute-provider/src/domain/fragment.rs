@@ -1,12 +1,13 @@
-//! What a submitted fragment is: the work its digest names, the tools in it, and what it needs of a
+//! What a submitted fragment is: the work its digest names, what a list of tools calls it, and what it needs of a
 //! machine. It reads the document through the engine's loader, so that what is admitted is what will run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oc_cwl::{Body, Document, Limits, Process, Requirement, RequirementKind};
+use oc_cwl::{Document, Limits, Process, Requirement, RequirementKind};
 use oc_kernel::{Classify, Kind};
 use oc_trust::Digest;
 use oc_workflow::data::Sha256;
+use oc_workflow::listed;
 use serde_json::Value;
 
 /// A fragment that was read and checked.
@@ -16,8 +17,9 @@ pub struct Fragment {
     pub work: Digest,
     /// Something in it runs in a container and in nothing else.
     pub needs_container: bool,
-    /// Digests of the tools in it, by [`tool_digest`].
-    pub tools: BTreeSet<Digest>,
+    /// The digests by which a list of tools may name it: of the whole document, and of the tool where it is one
+    /// and adds nothing to it ([`oc_workflow::listed`]).
+    pub listed_as: BTreeSet<Digest>,
 }
 
 /// Why a fragment cannot be taken.
@@ -74,29 +76,23 @@ impl Fragment {
             .map(|(name, digest)| (name.clone(), Sha256::from_bytes(*digest.as_bytes())))
             .collect();
         let work = oc_workflow::work_digest(&value, &inputs);
-        let mut fragment = Self {
+        let whole = listed::document_digest(&loaded);
+        let listed_as = [Some(whole), listed::only_tool(&loaded)];
+        let listed_as = listed_as.into_iter().flatten();
+        Ok(Self {
             work: Digest::from_bytes(*work.as_bytes()),
-            needs_container: false,
-            tools: BTreeSet::new(),
-        };
-        fragment.walk(loaded.process());
-        Ok(fragment)
+            needs_container: needs_container(loaded.process()),
+            listed_as: listed_as
+                .map(|it| Digest::from_bytes(*it.as_bytes()))
+                .collect(),
+        })
     }
+}
 
-    fn walk(&mut self, process: &Process) {
-        self.needs_container |= wants_container(&process.requirements);
-        match &process.body {
-            Body::Tool(_) | Body::Expression(_) | Body::Operation => {
-                self.tools.insert(tool_digest(process));
-            }
-            Body::Workflow(workflow) => {
-                for step in &workflow.steps {
-                    self.needs_container |= wants_container(&step.requirements);
-                    self.walk(&step.run);
-                }
-            }
-        }
-    }
+fn needs_container(process: &Process) -> bool {
+    let mut steps = process.workflow().into_iter().flat_map(|it| &it.steps);
+    wants_container(&process.requirements)
+        || steps.any(|step| wants_container(&step.requirements) || needs_container(&step.run))
 }
 
 fn load(document: &str) -> Result<Document, FragmentError> {
@@ -118,30 +114,16 @@ fn wants_container(requirements: &[Requirement]) -> bool {
         .any(|r| matches!(r.kind, RequirementKind::Docker(_)))
 }
 
-/// The digest of one tool: of its canonical form as a document of its own, without the id, which changes
-/// with the place it is put.
-pub fn tool_digest(process: &Process) -> Digest {
-    let mut value = serde_json::Map::from_iter([("cwlVersion".to_owned(), Value::from("v1.2"))]);
-    if let Value::Object(mut fields) = process.to_value() {
-        fields.remove("id");
-        value.append(&mut fields);
-    }
-    Digest::of(&oc_workflow::canonical(&Value::Object(value)))
-}
-
-/// The digests of all tools in a listed CWL document.
+/// What a listed CWL document is called where it is submitted whole: nothing less and nothing else of it may read
+/// the data.
 ///
 /// # Errors
 /// When it is no CWL.
-pub fn tools_of(document: &str) -> Result<BTreeSet<Digest>, FragmentError> {
-    let loaded = load(document)?;
-    let mut found = Fragment {
-        work: Digest::of(&[]),
-        needs_container: false,
-        tools: BTreeSet::new(),
-    };
-    found.walk(loaded.process());
-    Ok(found.tools)
+pub fn listed_digest(document: &str) -> Result<Digest, FragmentError> {
+    let whole = listed::whole(load(document)?)
+        .map_err(|error| FragmentError::Document(error.to_string()))?;
+    let digest = listed::document_digest(&whole);
+    Ok(Digest::from_bytes(*digest.as_bytes()))
 }
 
 #[cfg(test)]
@@ -171,13 +153,25 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_tool_has_the_same_digest_alone_and_inside_a_workflow() {
-        let alone = tools_of(&tool().to_string()).unwrap();
-        let inside = Fragment::read(&workflow(tool()), &BTreeMap::new()).unwrap();
-        assert_eq!(alone, inside.tools);
+    fn a_fragment_is_listed_as_the_whole_document_or_as_the_one_tool_that_it_is() {
+        let whole = |document: &str| {
+            let listed = load(document).unwrap();
+            listed::whole(listed).unwrap().to_json()
+        };
+        let service = workflow(tool());
+        let sent = Fragment::read(&whole(&service), &BTreeMap::new()).unwrap();
+        assert!(sent.listed_as.contains(&listed_digest(&service).unwrap()));
+
+        let alone = Fragment::read(&whole(&tool().to_string()), &BTreeMap::new()).unwrap();
+        assert_eq!(alone.listed_as.len(), 2);
+        let listed = listed_digest(&tool().to_string()).unwrap();
+        assert!(alone.listed_as.contains(&listed));
+        assert!(alone.listed_as.is_disjoint(&sent.listed_as));
+
         let mut other = tool();
         other["baseCommand"] = json!(["cat"]);
-        assert_ne!(tools_of(&other.to_string()).unwrap(), alone);
+        let other = Fragment::read(&whole(&other.to_string()), &BTreeMap::new()).unwrap();
+        assert!(other.listed_as.is_disjoint(&alone.listed_as));
     }
 
     #[test]

@@ -47,10 +47,15 @@ impl World {
         }
     }
 
+    /// The grant by which we use a listing of somebody.
+    pub(super) fn grant(&self, of: &ListingRef, now: Timestamp) -> Option<&Grant> {
+        let id = self.access(of, now).grant()?.to_string();
+        self.grants.iter().find(|grant| grant.grant_id == id)
+    }
+
     /// The only tools that may read a dataset of somebody, in words; none where any may.
     pub(super) fn tools(&self, of: &ListingRef, now: Timestamp) -> Option<Vec<String>> {
-        let id = self.access(of, now).grant()?.to_string();
-        let grant = self.grants.iter().find(|grant| grant.grant_id == id)?;
+        let grant = self.grant(of, now)?;
         let name = |tool: &String| match tool.split_once('/') {
             Some((_, listing)) => format!("`{listing}`"),
             None => format!("the tool {tool}"),

@@ -244,7 +244,7 @@ fn more_than_was_delegated_cannot_be_started() {
 #[test]
 fn only_the_listed_tools_may_read_the_data() {
     let case = Case::new();
-    let decide = |allowed: &BTreeSet<Digest>| {
+    let decide = |listed: &BTreeSet<Digest>| {
         let submission = Submission {
             run: case.authority.run,
             fragment: case.authority.fragment,
@@ -258,13 +258,14 @@ fn only_the_listed_tools_may_read_the_data() {
             &case.authority,
             &case.grant,
             &submission,
-            Some(allowed),
+            Some(listed),
             NOW,
         )
     };
-    assert!(decide(&case.work.tools).is_ok());
+    assert!(decide(&case.work.listed_as).is_ok());
     let refused = decide(&BTreeSet::from([Digest::of(b"another tool")]));
-    assert!(matches!(refused, Err(Refusal::ToolNotAllowed { .. })));
+    assert_eq!(refused, Err(Refusal::NotListed));
+    assert_eq!(decide(&BTreeSet::new()), Err(Refusal::NotListed));
 }
 
 #[test]
