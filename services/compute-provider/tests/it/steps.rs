@@ -7,11 +7,23 @@ use serde_json::{Value, json};
 
 use crate::attempts::story;
 use crate::node::Org;
-use crate::work::{Attempt, Step};
+use crate::work::{Attempt, Step, staged};
 
+/// A step that has the input `a`, an object of North's.
 async fn started<'a>(north: &Org, south: &'a Org, grant: &Value) -> (Attempt, Step<'a>) {
-    let attempt = Attempt::new(grant);
-    attempt.start(north, south).await;
+    let mut attempt = Attempt::new(grant);
+    let key = format!("in/{}.txt", attempt.attempt);
+    let request = http::Request::put(format!("/api/compute/v1/storage/results/objects/{key}"))
+        .header("authorization", "Bearer operator")
+        .body(axum::body::Body::from("read me"))
+        .unwrap();
+    assert_eq!(north.send(request).await.0, 201);
+    attempt.inputs = vec![staged("a", north.id, &key, b"read me")];
+    let reservation = attempt.reserve(north, south).await.unwrap();
+    let mut submission = attempt.submission(north, south, &reservation).await;
+    let spec = submission.fragment.as_mut().unwrap();
+    spec.inputs[0].delegation = spec.output.as_ref().unwrap().delegation.clone();
+    north.compute_at(south).submit(submission).await.unwrap();
     let macaroon = south.stage.runs(attempt.attempt).await.macaroon;
     let (fragment, id) = (attempt.fragment, attempt.attempt);
     (
@@ -64,12 +76,13 @@ async fn another_fragments_macaroon_opens_no_route() {
 async fn after_a_revocation_its_own_macaroon_opens_no_route() {
     let (north, south, grant) = story().await;
     let (_attempt, step) = started(&north, &south, &grant).await;
+    assert_eq!(step.read("a").await.0, 200);
     assert_eq!(step.announce("said.txt", b"hello").await, 200);
     let id = grant["grant_id"].as_str().unwrap();
     south
         .ok(Method::POST, &format!("grants/{id}/revoke"), json!({}))
         .await;
-    assert_eq!(statuses(&step).await[1..], [403, 403]);
+    assert_eq!(statuses(&step).await, [403, 403, 403]);
 }
 
 #[tokio::test]
