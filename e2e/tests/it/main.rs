@@ -4,7 +4,9 @@
 mod commands;
 mod cutting;
 mod demo;
+mod grpc;
 mod joining;
+mod keeping;
 mod lasting;
 mod leaving;
 mod mains;
@@ -16,3 +18,4 @@ mod scene;
 mod setting_up;
 mod sites;
 mod starting;
+mod strangers;

@@ -1,6 +1,8 @@
 //! A node that cannot start says why; a node that runs refuses nonsense.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
 use oc_testkit::{Node, program};
@@ -72,6 +74,40 @@ fn a_folder_that_cannot_be_written_is_named() {
     assert!(!output.status.success());
     let text = errors(&output);
     assert!(text.contains(&data) && text.contains("--data"), "{text}");
+}
+
+/// The program, without root's right to write where it is not let.
+fn unprivileged() -> Command {
+    if !nix::unistd::geteuid().is_root() {
+        return Command::new(program());
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .arg("--bounding-set=-dac_override,-dac_read_search")
+        .arg(program());
+    command
+}
+
+#[test]
+fn a_folder_without_the_right_to_write_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o555)).unwrap();
+    let data = closed.join("data").display().to_string();
+    let output = unprivileged()
+        .args(["--data", &data, "up"])
+        .args(["--set", "listen.api=127.0.0.1:0"])
+        .args(["--set", "listen.admin=127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = errors(&output);
+    assert!(
+        text.contains(&data) && text.contains("--data") && text.contains("Permission denied"),
+        "{text}"
+    );
+    assert_eq!(std::fs::read_dir(&closed).unwrap().count(), 0);
 }
 
 #[test]
