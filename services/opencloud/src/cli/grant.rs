@@ -138,8 +138,9 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
         }
         GrantCommand::List { all } => {
             let grants = compute.grants(!all).await?;
+            let every = compute.grants(false).await?;
             let names = Names::of(context).await;
-            let short = ShortIds::of(grants.iter().map(|grant| grant.grant_id.as_str()));
+            let short = ShortIds::of(every.iter().map(|grant| grant.grant_id.as_str()));
             context.output.list(
                 &grants,
                 "no grants: ask a partner with `opencloud grant request`",

@@ -36,7 +36,7 @@ const RECORD: Kind = Kind {
 };
 
 /// Most runs that are looked through for the begin of an id.
-const RUNS: u32 = 1000;
+pub(super) const RUNS: u32 = 1000;
 
 /// The grant whose id, or the begin of it, was typed.
 pub(crate) async fn grant(context: &Context, text: &str) -> Result<String, CommandError> {
@@ -106,7 +106,8 @@ fn one_of(kind: Kind, ids: &[String], text: &str) -> Result<String, CommandError
     }
 }
 
-/// The ids of a list, each cut to what tells it from the others.
+/// Ids, each cut to what tells it from the others. They are those that may be typed, also where a list shows only
+/// some of them.
 #[derive(Debug)]
 pub(crate) struct ShortIds<'a>(Vec<&'a str>);
 

@@ -57,10 +57,11 @@ pub(crate) async fn list(context: &Context, arguments: RunsArguments) -> Outcome
         let run = pipeline.run(&ids::run(context, &run).await?).await?;
         return context.output.show(&run, show);
     }
-    let runs = pipeline.runs(arguments.limit).await?;
+    let runs = pipeline.runs(arguments.limit.max(ids::RUNS)).await?;
     let short = ShortIds::of(runs.iter().map(|run| run.run_id.as_str()));
+    let shown = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     context.output.list(
-        &runs,
+        &runs[..runs.len().min(shown)],
         "no runs yet: start one with `opencloud run`",
         ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COST"],
         |run| {

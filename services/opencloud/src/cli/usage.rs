@@ -208,8 +208,14 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             let records = accounting.records(&grant, &month).await?;
             let names = Names::of(context).await;
             let own = context.client.discovery().identity().await?.org_id;
-            let record_ids = ShortIds::of(records.iter().map(|it| it.record_id.as_str()));
-            let grant_ids = ShortIds::of(records.iter().map(|it| it.grant_id.as_str()));
+            let every = accounting.records("", "").await?;
+            // Grants are for operators; a user has those of their own records.
+            let grants = context.client.compute().grants(false).await;
+            let grants = grants.unwrap_or_default();
+            let record_ids = ShortIds::of(every.iter().map(|it| it.record_id.as_str()));
+            let own_grants = every.iter().map(|it| it.grant_id.as_str());
+            let grant_ids = grants.iter().map(|grant| grant.grant_id.as_str());
+            let grant_ids = ShortIds::of(grant_ids.chain(own_grants));
             context.output.list(
                 &records,
                 "no records",
