@@ -59,7 +59,7 @@ pub(crate) fn query(message: Option<types::DatasetQuery>) -> Result<Query, DataE
 /// Reads a price; none is free.
 ///
 /// # Errors
-/// For an unknown currency or a negative amount.
+/// For an unknown currency, a negative amount, and a price that no record would ever charge.
 pub(crate) fn price(message: Option<types::Price>) -> Result<Option<Price>, DataError> {
     let Some(message) = message else {
         return Ok(None);
@@ -72,6 +72,17 @@ pub(crate) fn price(message: Option<types::Price>) -> Result<Option<Price>, Data
         0.. => Ok(Money(micros)),
         _ => Err(wrong("an amount is negative".to_owned())),
     };
+    for (micros, per) in [
+        (message.egress_gib_micros, "GiB out"),
+        (message.storage_gib_month_micros, "GiB and month"),
+    ] {
+        if micros > 0 {
+            return Err(wrong(format!(
+                "a dataset cannot ask a price per {per}: the books charge attempts, and what is read elsewhere is held \
+                 to limits only; ask for the GiB out on the compute offer beside it"
+            )));
+        }
+    }
     Ok(Some(Price {
         currency: message
             .currency

@@ -1,6 +1,6 @@
 //! What this organisation offers to partners: machines, or room for objects.
 
-use oc_kernel::{Classify, Kind, Name, NameError, OrgId};
+use oc_kernel::{Classify, Kind, Money, Name, NameError, OrgId};
 use oc_trust::{Limits, Price, Visibility};
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,16 @@ pub enum OfferError {
     /// A negative amount.
     #[error("a price must not be negative")]
     Price,
+    /// A price that no record would ever charge.
+    #[error("an offer of {} cannot ask a price per {per}: {why}", kind.as_str())]
+    Unbilled {
+        /// What is offered.
+        kind: OfferKind,
+        /// What the price is for.
+        per: &'static str,
+        /// Why it would not be charged, and what to do.
+        why: &'static str,
+    },
     /// A fragment that the offer could never run.
     #[error("offer `{offer}` has {limit} {amount} for one fragment, {asked} were asked")]
     AboveOffer {
@@ -155,6 +165,7 @@ impl Offer {
         if !self.price.is_valid() {
             return Err(OfferError::Price);
         }
+        self.check_billed()?;
         let has = &self.capacity;
         let machines = [
             (
@@ -187,6 +198,25 @@ impl Offer {
             OfferKind::Compute => self.numbers(&machines, &room),
             OfferKind::Storage => self.numbers(&room, &machines),
         }
+    }
+
+    /// The books hold attempts, and what those wrote elsewhere: a listed price that nobody is charged would mislead.
+    fn check_billed(&self) -> Result<(), OfferError> {
+        let kind = self.kind;
+        let unbilled = |per, why| Err(OfferError::Unbilled { kind, per, why });
+        if self.price.storage_gib_month > Money::ZERO {
+            return unbilled(
+                "GiB and month",
+                "what is stored is held to limits and not charged for its time: leave it out",
+            );
+        }
+        if kind == OfferKind::Storage && self.price.egress_gib > Money::ZERO {
+            return unbilled(
+                "GiB out",
+                "what is read from storage is held to limits and not charged: ask it of a compute offer",
+            );
+        }
+        Ok(())
     }
 
     fn numbers(
@@ -325,6 +355,28 @@ pub(crate) mod tests {
             error.to_string(),
             "an offer of compute has no bytes stored: leave them out"
         );
+    }
+
+    #[test]
+    fn a_price_that_the_books_would_never_charge_is_refused() {
+        let mut offer = machines();
+        offer.price.egress_gib = Money(50_000);
+        assert_eq!(offer.check(), Ok(()), "outputs of attempts are charged");
+        let with_egress = offer.price;
+        offer.price.storage_gib_month = Money(1);
+        let error = offer.check().unwrap_err().to_string();
+        assert!(error.contains("price per GiB and month"), "{error}");
+
+        let mut shelf = machines();
+        shelf.kind = OfferKind::Storage;
+        shelf.capacity = Limits {
+            storage_bytes: 1 << 30,
+            ..Limits::default()
+        };
+        assert_eq!(shelf.check(), Ok(()));
+        shelf.price = with_egress;
+        let error = shelf.check().unwrap_err().to_string();
+        assert!(error.contains("ask it of a compute offer"), "{error}");
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl Story<'_> {
         let create = CreateDatasetRequest {
             collection_json: read(&samples.join("collection.json"))?,
             terms: "for partners' research; cite Copernicus".to_owned(),
-            price: Some(euros(0, 50_000)),
+            price: None,
             visible_to: Vec::new(),
         };
         cast.south.data().create_dataset(&create).await?;

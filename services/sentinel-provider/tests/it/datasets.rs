@@ -69,6 +69,14 @@ async fn a_faulty_collection_or_price_makes_nothing() {
             "negative",
         ),
         (
+            json!({"collection_json": collection("a"), "price": {"currency": "EUR", "egress_gib_micros": 1}}),
+            "on the compute offer beside it",
+        ),
+        (
+            json!({"collection_json": collection("a"), "price": {"currency": "EUR", "storage_gib_month_micros": 1}}),
+            "price per GiB and month",
+        ),
+        (
             json!({"collection_json": collection("a"), "visible_to": ["north"]}),
             "north",
         ),
