@@ -2,6 +2,7 @@
 
 mod aside;
 mod count;
+mod passed;
 mod sites;
 mod tools;
 mod world;
@@ -89,6 +90,7 @@ async fn make_plan(
         .iter()
         .map(|(name, input)| (name.clone(), input.value.clone()));
     request::check_types(&document, &values.collect())?;
+    passed::check(&document, &spec)?;
 
     let counted = count::count(context, &world, run, &spec, now).await?;
     let data = data_of(&world, &spec, &counted, now);
