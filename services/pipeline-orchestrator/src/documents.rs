@@ -23,6 +23,7 @@ static EVENTS: Collection = Collection::new("run-events", &[]);
 static SUBMISSIONS: Collection = Collection::new("submissions", &[]);
 static OPERATIONS: Collection = Collection::new("operations", &[]);
 static PSEUDONYMS: Collection = Collection::new("pseudonyms", &[]);
+static WALL_TIMES: Collection = Collection::new("wall-times", &[]);
 
 /// The collections.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub(crate) struct Shelf {
     pub(crate) operations: Documents<Operation>,
     /// Who a user is under a grant, by user and grant.
     pub(crate) pseudonyms: Documents<Pseudonym>,
+    /// How long later attempts asked to run, by run and attempt.
+    pub(crate) wall_times: Documents<WallTime>,
 }
 
 impl Shelf {
@@ -47,6 +50,7 @@ impl Shelf {
             submissions: Documents::new(store.clone(), &SUBMISSIONS, 1),
             operations: Documents::new(store.clone(), &OPERATIONS, 1),
             pseudonyms: Documents::new(store.clone(), &PSEUDONYMS, 1),
+            wall_times: Documents::new(store.clone(), &WALL_TIMES, 1),
         }
     }
 }
@@ -155,6 +159,13 @@ pub(crate) struct Operation {
 pub(crate) struct Pseudonym {
     /// Random.
     pub(crate) pseudonym: String,
+}
+
+/// What an attempt asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct WallTime {
+    /// Seconds.
+    pub(crate) seconds: u64,
 }
 
 /// Events of a run sort by their number.

@@ -7,6 +7,7 @@ mod follow;
 mod observe;
 mod perform;
 mod publish;
+mod wall;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -369,3 +370,6 @@ impl Driver {
             .min(longest)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ mod objects;
 
 pub(crate) use books::{Books, RemoteBooks};
 pub(crate) use catalogue::{Catalogue, RemoteCatalogue};
+#[cfg(test)]
+pub(crate) use federation::AttemptEvents;
 pub(crate) use federation::{BehindTheDoor, Federation};
 pub(crate) use grants::{Grants, RemoteGrants};
 pub(crate) use objects::{Objects, RemoteObjects};

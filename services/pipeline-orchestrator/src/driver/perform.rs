@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::failure::CallFailure;
 use super::follow;
 use super::publish;
+use super::wall::wall_seconds;
 use crate::context::Context;
 use crate::documents::{Charge, Published, RunDocument};
 use crate::submission::submission;
@@ -215,6 +216,7 @@ impl Task {
         let place = &attempt
             .ok_or_else(|| CallFailure::defect("the attempt is gone"))?
             .place;
+        let wall_seconds = wall_seconds(&self.context, run, at, place, plan).await?;
         let ask = fed::ReserveCapacityRequest {
             listing_id: place.listing.to_string(),
             grant_id: place
@@ -227,7 +229,7 @@ impl Task {
             operation_id: "reserve".to_owned(),
             cores: plan.resources.cores,
             memory_bytes: plan.resources.memory_bytes,
-            wall_seconds: plan.wall_seconds,
+            wall_seconds,
         };
         let held = self
             .context
