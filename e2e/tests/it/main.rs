@@ -19,3 +19,6 @@ mod setting_up;
 mod sites;
 mod starting;
 mod strangers;
+mod terminal;
+mod typing;
+mod walking;
