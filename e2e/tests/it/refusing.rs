@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use oc_client::ClientError;
 use oc_kernel::OrgId;
-use oc_proto::compute::v1::RequestGrantRequest;
+use oc_proto::compute::v1::{Offer, OfferKind, RequestGrantRequest, Rule};
 use oc_proto::federation::v1::GrantState;
-use oc_proto::pipeline::v1::{RunRequest, RunState};
+use oc_proto::pipeline::v1::{ListingRef, RunRequest, RunState};
+use oc_proto::service::v1::ProcessingService;
 use oc_proto::types::v1::{Limits, TimeRange};
-use oc_testkit::Node;
+use oc_testkit::{Node, until};
 
-use crate::scene::{IMAGES, JUNE, MACHINES, Scene, large, over, start};
+use crate::scene::{IMAGES, JUNE, MACHINES, SOON, Scene, large, over, start};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -171,4 +172,89 @@ async fn a_peer_that_was_never_seen_is_named() {
     assert!(!output.status.success());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("nobody"), "{errors}");
+}
+
+/// South offers a service, and lets nothing else read its images; North has machines as well.
+async fn list_the_only_service(scene: &Scene, cwl: String) -> ListingRef {
+    let (north, south) = (scene.north(), scene.south());
+    let service = ProcessingService {
+        name: "nap".to_owned(),
+        version: "1.0".to_owned(),
+        description: "Rests beside an image".to_owned(),
+        cwl,
+        ..ProcessingService::default()
+    };
+    south.services().create(&service).await.unwrap();
+    let listed = ListingRef {
+        owner: scene.pair.south_id.clone(),
+        listing_id: "processing.nap.1.0".to_owned(),
+    };
+    let rule = Rule {
+        name: "members".to_owned(),
+        limits: Some(large()),
+        max_life_seconds: 86_400,
+        tools: vec![format!("{}/{}", listed.owner, listed.listing_id)],
+        ..Rule::default()
+    };
+    south.compute().put_rule(&rule).await.unwrap();
+    let machines = Offer {
+        name: "home".to_owned(),
+        kind: OfferKind::Compute.into(),
+        capacity: Some(Limits {
+            cores: 4,
+            memory_bytes: 4 << 30,
+            concurrent_fragments: 4,
+            wall_seconds: 3600,
+            ..Limits::default()
+        }),
+        ..Offer::default()
+    };
+    north.compute().create_offer(&machines).await.unwrap();
+    until("both are listed", SOON, async || {
+        let catalog = north.catalog();
+        let own = scene.pair.north_id.as_str();
+        catalog
+            .listing(&listed.owner, &listed.listing_id)
+            .await
+            .ok()?;
+        catalog.listing(own, "compute.home").await.ok()
+    })
+    .await;
+    listed
+}
+
+#[tokio::test]
+async fn a_grant_that_names_its_tools_runs_them_at_their_owner_and_nothing_else() {
+    let scene = Scene::set(&[]).await;
+    let nap = scene.sleep("0", "", JUNE);
+    let listed = list_the_only_service(&scene, nap.cwl.clone()).await;
+    scene.grant(large(), HOUR).await;
+
+    let other = RunRequest {
+        cwl: nap.cwl.replace("[sleep, \"0\"]", "[sha256sum]"),
+        ..nap.clone()
+    };
+    let text = is_refused(&scene, &other, 409).await;
+    let only = "South lets only `processing.nap.1.0` read dataset `dataset.sentinel-2-demo`";
+    assert!(text.contains(only), "{text}");
+    let changed = scene.sleep("0", "EnvVarRequirement: {envDef: {PATH: /tmp}}", JUNE);
+    let text = is_refused(&scene, &changed, 409).await;
+    assert!(text.contains("whole and unchanged"), "{text}");
+    let at_home = RunRequest {
+        placement: [("main".to_owned(), "North".to_owned())].into(),
+        ..nap.clone()
+    };
+    let text = is_refused(&scene, &at_home, 409).await;
+    assert!(text.contains("only at its own machines"), "{text}");
+
+    let asked = RunRequest {
+        cwl: String::new(),
+        workflow: Some(listed),
+        ..nap
+    };
+    let north = scene.north();
+    let run = start(&north, asked).await.unwrap();
+    let (run, story) = over(&north, &run.run_id, SOON).await;
+    assert_eq!(run.state(), RunState::Succeeded, "{story}");
+    assert_eq!(run.fragments[0].site, scene.pair.south_id);
 }
