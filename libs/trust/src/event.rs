@@ -1,5 +1,5 @@
-//! What services of one organisation tell each other about grants and attempts: the events that books are made of,
-//! spelled once for those who tell and those who take.
+//! What services of one organisation tell each other about grants, attempts and people: the events that books are
+//! made of and kept by, spelled once for those who tell and those who take.
 //!
 //! Who does not know a field passes over it, and a field that is added later has a default: in a cluster services
 //! are replaced one by one.
@@ -219,6 +219,31 @@ impl Event for GrantEvent {
 
     fn subject(&self) -> String {
         self.grant_id.to_string()
+    }
+}
+
+/// What has become of somebody's account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserState {
+    /// It is gone, and what tells who the person was must go too.
+    Removed,
+}
+
+/// generic-backend: an account changed. It carries the random id of the user and no name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserEvent {
+    /// The id of the user.
+    pub user: String,
+    /// What has become of the account.
+    pub state: UserState,
+}
+
+impl Event for UserEvent {
+    const TYPE: &'static str = "oc.backend.user.v1";
+
+    fn subject(&self) -> String {
+        self.user.clone()
     }
 }
 

@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use oc_bus::{CloudEvent, Consumer, Delivery};
 use oc_kernel::{Classify as _, Kind};
-use oc_trust::event::{AttemptEvent, Event, GrantEvent, UsageEvent};
+use oc_trust::event::{AttemptEvent, Event, GrantEvent, UsageEvent, UserEvent, UserState};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Accounting, AccountingError};
 use crate::metrics::AccountingMetrics;
 
 /// The types that [`run`] handles.
-pub(crate) const TYPES: [&str; 3] = [UsageEvent::TYPE, GrantEvent::TYPE, AttemptEvent::TYPE];
+pub(crate) const TYPES: [&str; 4] = [
+    UsageEvent::TYPE,
+    GrantEvent::TYPE,
+    AttemptEvent::TYPE,
+    UserEvent::TYPE,
+];
 
 /// How long an event waits that cannot be handled yet.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -85,6 +90,12 @@ async fn handle(accounting: &Accounting, event: &CloudEvent) -> Result<(), Accou
         }
         GrantEvent::TYPE => accounting.note_grant(&read(event)?).await?,
         AttemptEvent::TYPE => accounting.observe(&read(event)?).await?,
+        UserEvent::TYPE => {
+            let UserEvent { user, state } = read(event)?;
+            match state {
+                UserState::Removed => accounting.forget_person(&user).await?,
+            }
+        }
         _ => {}
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod domain;
+mod erasure;
 mod first_admin;
 mod grpc;
 mod rest;
@@ -13,10 +14,11 @@ mod rest;
 use std::sync::Arc;
 
 use http::Method;
+use oc_bus::{Bus, BusError, Relay};
 use oc_kernel::Clock;
 use oc_service::access::{Access, Role};
-use oc_service::{App, Ready};
-use oc_store::Store;
+use oc_service::{App, Ready, Worker};
+use oc_store::{Store, StoreOutbox};
 
 pub use accounts::LocalAccounts;
 pub use domain::account::{Account, Accounts, NewAccount};
@@ -33,6 +35,8 @@ pub const NAME: &str = "generic-backend";
 pub struct Parts {
     /// Where it keeps its documents.
     pub store: Arc<dyn Store>,
+    /// Where its events go.
+    pub bus: Arc<dyn Bus>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -45,28 +49,45 @@ pub(crate) struct Backend {
     pub(crate) drafts: Drafts,
 }
 
-/// Builds the service.
-pub fn build(parts: Parts) -> App {
-    let Parts { store, clock } = parts;
+/// Builds the service. Its subscription to events exists when this returns.
+///
+/// # Errors
+/// When the bus refuses the subscription.
+pub async fn build(parts: Parts) -> Result<App, BusError> {
+    let Parts { store, bus, clock } = parts;
+    let users = erasure::subscribe(&*bus).await?;
+    let outbox = Arc::new(StoreOutbox::new(store.clone(), "/generic-backend"));
+    let relay = Relay::new(outbox, bus);
     let backend = Backend {
         accounts: Accounts::new(store.clone(), clock.clone()),
         favorites: Favorites::new(store.clone(), clock.clone()),
         drafts: Drafts::new(store.clone(), clock),
     };
+    let forgetful = backend.clone();
+    let workers = vec![
+        Worker::new("backend-relay", move |stop| async move {
+            relay.run(stop).await;
+            Ok(())
+        }),
+        Worker::new("backend-erasure", move |stop| {
+            erasure::run(forgetful, users, stop)
+        }),
+    ];
     let (rest, openapi) = rest::api().with_state(backend.clone()).split_for_parts();
     let ready: Ready = Arc::new(move || {
         let store = store.clone();
         Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
     });
-    App {
+    Ok(App {
         rest,
         openapi,
         grpc: grpc::routes(backend),
         descriptors: oc_proto::DESCRIPTORS,
         access: access(),
         ready,
+        workers,
         ..App::new(NAME)
-    }
+    })
 }
 
 fn access() -> Vec<Access> {

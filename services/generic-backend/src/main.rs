@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use oc_bus::InProcessBus;
 use oc_generic_backend::{Accounts, LocalAccounts, NAME, Parts, build, first_admin};
 use oc_kernel::{Clock, SystemClock};
 use oc_service::access::{AnyOf, Authenticator};
@@ -43,8 +44,9 @@ async fn compose(process: Process<Settings>) -> anyhow::Result<Composition> {
     let accounts = Accounts::new(store.clone(), clock.clone());
     first_admin(&accounts, &settings.admin_token).await?;
     let people = LocalAccounts::new(accounts);
+    let bus = Arc::new(InProcessBus::new());
     Ok(Composition {
-        app: build(Parts { store, clock }),
+        app: build(Parts { store, bus, clock }).await?,
         authenticator: Arc::new(AnyOf::new([services, Arc::new(people)])),
     })
 }

@@ -49,8 +49,11 @@ pub(crate) async fn services(ground: Ground<'_>) -> anyhow::Result<Composed> {
         ground.catalog(&bus).await?,
         oc_generic_backend::build(oc_generic_backend::Parts {
             store: backend,
+            bus: bus.clone(),
             clock: ground.clock.clone(),
-        }),
+        })
+        .await
+        .context(oc_generic_backend::NAME)?,
         ground.sentinel_provider(&bus).await?,
         oc_service_provider::build(oc_service_provider::Parts {
             store: ground.store(oc_service_provider::NAME).await?,

@@ -7,6 +7,7 @@
 mod context;
 mod documents;
 mod driver;
+mod erasure;
 mod error;
 mod files;
 mod grpc;
@@ -26,7 +27,7 @@ mod values;
 use std::sync::Arc;
 
 use http::Method;
-use oc_bus::{Bus, Relay};
+use oc_bus::{Bus, BusError, Relay};
 use oc_door::Door;
 use oc_kernel::Clock;
 use oc_service::access::{Access, Role};
@@ -74,13 +75,15 @@ pub enum BuildError {
     /// A metric's name is taken.
     #[error("the metrics of the orchestrator cannot be registered")]
     Metrics(#[from] prometheus::Error),
+    /// The bus refuses the subscription.
+    #[error("the orchestrator cannot hear of users: {0}")]
+    Bus(#[from] BusError),
 }
 
 /// Builds the orchestrator. Runs that were on their way go on once its workers run.
 ///
 /// # Errors
-/// When its metrics cannot be registered.
-#[expect(clippy::unused_async, reason = "every service is built alike")]
+/// When its metrics cannot be registered or the bus refuses its subscription.
 pub async fn build(parts: Parts) -> Result<App, BuildError> {
     let Parts {
         store,
@@ -112,7 +115,9 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
         Arc::clone(&store),
         "/pipeline-orchestrator",
     ));
+    let users = erasure::subscribe(&*bus).await?;
     let relay = Relay::new(outbox, bus);
+    let forgetful = context.shelf.clone();
     Ok(App {
         rest,
         openapi,
@@ -130,6 +135,9 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
             }),
             Worker::new("pipeline-runs", move |stop| {
                 supervisor::supervise(context, hub, beginnings, runs, stop)
+            }),
+            Worker::new("pipeline-erasure", move |stop| {
+                erasure::run(forgetful, users, stop)
             }),
         ],
         ..App::new(NAME)

@@ -16,6 +16,16 @@ use super::service::Accounting;
 pub(crate) static PEOPLE: Collection =
     Collection::new("people", &[Index::pointer("user", "/user")]);
 
+/// Users who were removed, by their random ids: what is told of them later names nobody either.
+pub(crate) static ERASED: Collection = Collection::new("erased-people", &[]);
+
+/// A user who was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Erased {
+    /// When, in milliseconds since the epoch.
+    at_ms: u64,
+}
+
 /// Who is behind a pseudonym of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Person {
@@ -75,7 +85,8 @@ impl Accounting {
             return Ok(());
         };
         let key = format!("{}/{pseudonym}", event.grant_id);
-        if self.0.people.get(&key).await?.is_some() {
+        let known = self.0.people.get(&key).await?.is_some();
+        if known || self.0.erased.get(user).await?.is_some() {
             return Ok(());
         }
         let person = Person {
@@ -87,6 +98,24 @@ impl Accounting {
             .people
             .put(&key, &person, Expect::Any, vec![])
             .await?;
+        Ok(())
+    }
+
+    /// Forgets whose pseudonyms a user's were, and never learns it again. The records stay as they are.
+    pub(crate) async fn forget_person(&self, user: &str) -> Result<(), AccountingError> {
+        let erased = Erased {
+            at_ms: self.0.clock.now_ms(),
+        };
+        self.0
+            .erased
+            .put(user, &erased, Expect::Any, vec![])
+            .await?;
+        for person in self.0.people.all(&Query::equals("user", user)).await? {
+            self.0
+                .people
+                .delete(&person.key, Expect::Any, vec![])
+                .await?;
+        }
         Ok(())
     }
 }

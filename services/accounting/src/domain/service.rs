@@ -13,7 +13,7 @@ use super::error::AccountingError;
 use super::ledger::Ledger;
 use super::model::Model;
 use super::observation::{OBSERVATIONS, Observation};
-use super::reach::{PEOPLE, Person};
+use super::reach::{ERASED, Erased, PEOPLE, Person};
 use super::sums::{Account, Direction};
 use crate::ports::{Organisation, ProviderBooks};
 
@@ -31,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) books: Documents<Books>,
     pub(crate) observations: Documents<Observation>,
     pub(crate) people: Documents<Person>,
+    pub(crate) erased: Documents<Erased>,
     pub(crate) model: Model,
     // Told when an attempt of ours has ended, so that its record is fetched at once.
     pub(crate) ended: Notify,
@@ -58,6 +59,7 @@ impl Accounting {
             books: Documents::new(store.clone(), &BOOKS, 1),
             observations: Documents::new(store.clone(), &OBSERVATIONS, 1),
             people: Documents::new(store.clone(), &PEOPLE, 1),
+            erased: Documents::new(store.clone(), &ERASED, 1),
             model: Model::new(ledger.clone()),
             ended: Notify::new(),
             settling: Mutex::default(),

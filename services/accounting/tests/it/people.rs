@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 use oc_kernel::AttemptId;
-use oc_trust::event::{AttemptEvent, AttemptState, Event as _};
+use oc_trust::event::{AttemptEvent, AttemptState, Event as _, UserEvent, UserState};
 use serde_json::{Value, json};
 
 use crate::world::{Attempt, Org, World};
@@ -87,4 +87,28 @@ async fn the_books_of_a_grant_are_for_operators() {
         let (status, _) = world.north.raw("user", method, &path, json!({})).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{path}");
     }
+}
+
+#[tokio::test]
+async fn nobody_can_tell_whose_the_records_of_a_removed_user_were() {
+    let (world, own) = two_people().await;
+    let removed = UserEvent {
+        user: "user".to_owned(),
+        state: UserState::Removed,
+    };
+    let records = async || as_user(&world.north, "/records").await.1["records"].clone();
+    assert_eq!(records().await.as_array().unwrap().len(), 1);
+    let (subject, data) = (removed.subject(), removed.data());
+    world.north.publish(UserEvent::TYPE, &subject, data).await;
+    assert_eq!(records().await, json!([]));
+    // The end of an attempt that was on its way does not bring the name back.
+    let late = own.seen(world.grant.id, AttemptState::Ended);
+    let subject = world.grant.id.to_string();
+    world
+        .north
+        .publish(AttemptEvent::TYPE, &subject, late)
+        .await;
+    assert_eq!(records().await, json!([]));
+    let all = world.north.get("/records").await;
+    assert_eq!(all["records"].as_array().unwrap().len(), 2);
 }

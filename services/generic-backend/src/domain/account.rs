@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use oc_auth::{AccountToken, TokenDigest};
 use oc_kernel::{Clock, Name};
-use oc_store::{Collection, Documents, Expect, Index, Query, Store, StoreError};
+use oc_store::{Collection, Documents, Expect, Index, OutboxEvent, Query, Store, StoreError};
+use oc_trust::event::{Event as _, UserEvent, UserState};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -136,7 +137,7 @@ impl Accounts {
         Ok(found.into_iter().map(|found| found.value).collect())
     }
 
-    /// Removes an account; its token stops working.
+    /// Removes an account; its token stops working, and every service hears that what tells who the person was must go.
     ///
     /// # Errors
     /// When there is none of that name, or it is the last administrator.
@@ -151,7 +152,12 @@ impl Accounts {
         if account.roles.contains(ADMIN) && admins == 1 {
             return Err(BackendError::LastAdmin(name.to_owned()));
         }
-        self.documents.delete(name, Expect::Any, Vec::new()).await?;
+        let removed = UserEvent {
+            user: account.user_id.clone(),
+            state: UserState::Removed,
+        };
+        let told = OutboxEvent::new(UserEvent::TYPE, removed.subject(), removed.data());
+        self.documents.delete(name, Expect::Any, vec![told]).await?;
         Ok(())
     }
 }

@@ -125,6 +125,16 @@ impl Drafts {
             None => Err(BackendError::UnknownDraft(name.to_owned())),
         }
     }
+
+    /// Deletes all drafts of a user.
+    pub(crate) async fn erase(&self, user_id: &str) -> Result<(), BackendError> {
+        for draft in self.list(user_id).await? {
+            self.documents
+                .delete(&draft.key, Expect::Any, Vec::new())
+                .await?;
+        }
+        Ok(())
+    }
 }
 
 fn parse(name: &str) -> Result<Name, BackendError> {

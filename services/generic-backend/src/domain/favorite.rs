@@ -104,6 +104,17 @@ impl Favorites {
             .await?;
         Ok(())
     }
+
+    /// Takes all marks of a user away.
+    pub(crate) async fn erase(&self, user_id: &str) -> Result<(), BackendError> {
+        let own = Query::prefix(format!("{user_id}/"));
+        for mark in self.documents.all(&own).await? {
+            self.documents
+                .delete(&mark.key, Expect::Any, Vec::new())
+                .await?;
+        }
+        Ok(())
+    }
 }
 
 fn reference(owner: &str, listing_id: &str) -> Result<(OrgId, Name), BackendError> {

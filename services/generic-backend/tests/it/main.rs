@@ -3,15 +3,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use oc_bus::InProcessBus;
 use oc_generic_backend::{Accounts, LocalAccounts, Parts, build};
 use oc_kernel::SystemClock;
 use oc_service::telemetry::Metrics;
-use oc_service::{App, Node};
-use oc_store::{SqliteStore, Store};
+use oc_service::{App, Listeners, Node, StopSettings};
+use oc_store::{Collection, Documents, Query, SqliteStore, Store};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 const OWNER: &str = "org-0000000000000000000000000000000000000000000000000000000000000001";
@@ -22,10 +25,15 @@ struct Server {
 }
 
 async fn app() -> (App, Accounts) {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::temporary().await.unwrap());
+    app_over(Arc::new(SqliteStore::temporary().await.unwrap())).await
+}
+
+async fn app_over(store: Arc<dyn Store>) -> (App, Accounts) {
     let clock = Arc::new(SystemClock);
     let accounts = Accounts::new(store.clone(), clock.clone());
-    (build(Parts { store, clock }), accounts)
+    let bus = Arc::new(InProcessBus::new());
+    let app = build(Parts { store, bus, clock }).await.unwrap();
+    (app, accounts)
 }
 
 impl Server {
@@ -235,4 +243,73 @@ async fn the_last_administrator_stays_and_no_one_becomes_a_service() {
         .call(&admin, Method::POST, "/users", None, service)
         .await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+static FAVORITES: Collection = Collection::new("favorites", &[]);
+static DRAFTS: Collection = Collection::new("drafts", &[]);
+
+/// Whose favourites and drafts are stored, as (favourites, drafts).
+async fn kept(store: &Arc<dyn Store>) -> (Vec<String>, Vec<String>) {
+    let of = async |collection| {
+        let documents: Documents<Value> = Documents::new(store.clone(), collection, 1);
+        let found = documents.all(&Query::all()).await.unwrap();
+        let owners = found
+            .iter()
+            .map(|one| one.key.split('/').next().unwrap().to_owned());
+        owners.collect()
+    };
+    (of(&FAVORITES).await, of(&DRAFTS).await)
+}
+
+#[tokio::test]
+async fn what_a_removed_user_kept_is_deleted_and_nobody_elses() {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::temporary().await.unwrap());
+    let (app, accounts) = app_over(store.clone()).await;
+    let authenticator = Arc::new(LocalAccounts::new(accounts.clone()));
+    let node = Node::build(vec![app], authenticator, &Metrics::new()).unwrap();
+    let server = Server {
+        router: node.router(),
+        accounts,
+    };
+    let stop = CancellationToken::new();
+    let (listeners, stopped) = (Listeners::local().await.unwrap(), stop.clone());
+    let served = tokio::spawn(async move {
+        let settings = StopSettings::default();
+        node.serve(listeners, stopped, &settings).await.unwrap();
+    });
+
+    let admin = server.user("root", "admin").await;
+    for name in ["ada", "bob"] {
+        let token = server.user(name, "user").await;
+        let mark = json!({ "owner": OWNER, "listing_id": "dataset.a", "note": "" });
+        let (status, body) = server
+            .call(&token, Method::POST, "/favorites", None, mark)
+            .await;
+        assert!(status.is_success(), "{body}");
+        let draft = json!({ "draft": { "cwl": "class: Workflow" } });
+        let (status, body) = server
+            .call(&token, Method::PUT, "/drafts/mine", Some("\"0\""), draft)
+            .await;
+        assert!(status.is_success(), "{body}");
+    }
+    assert_eq!(kept(&store).await.0.len(), 2);
+    let (status, body) = server
+        .call(&admin, Method::DELETE, "/users/ada", None, Value::Null)
+        .await;
+    assert!(status.is_success(), "{body}");
+
+    let accounts = server.accounts.list().await.unwrap();
+    let bob = accounts
+        .iter()
+        .find(|account| account.name.as_str() == "bob");
+    let only_bob = vec![bob.unwrap().user_id.clone()];
+    let forgotten = async {
+        while kept(&store).await != (only_bob.clone(), only_bob.clone()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(10), forgotten).await;
+    assert!(done.is_ok(), "{:?}", kept(&store).await);
+    stop.cancel();
+    served.await.unwrap();
 }

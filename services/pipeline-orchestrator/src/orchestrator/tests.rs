@@ -17,7 +17,7 @@ use oc_proto::pipeline::v1::RunStateChanged;
 use oc_service::Switchboard;
 use oc_service::access::User;
 use oc_service::telemetry::Metrics;
-use oc_store::{Expect, SqliteStore, Store};
+use oc_store::{Expect, Query, SqliteStore, Store};
 use oc_workflow::data::{Destination, ListingRef};
 use oc_workflow::plan::{Access, Placement, Price, Question, Site, Storage, plan};
 use oc_workflow::run::{Action, AttemptRef, Cause, End, Event, code};
@@ -28,8 +28,10 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::documents::{Batch, Charge, Shelf, Spec, batch_key};
+use crate::erasure::forget;
 use crate::ports::{BehindTheDoor, RemoteBooks, RemoteCatalogue, RemoteGrants, RemoteObjects};
 use crate::settings::Settings;
+use crate::submission::pseudonym;
 use crate::{NAME, request, rest, supervisor};
 
 const TOOL: &str =
@@ -432,4 +434,27 @@ fn a_run_that_is_over_costs_what_the_books_charge_once_they_say_so() {
     };
     document.charged.insert(grant, charge);
     assert_eq!(present::charged(&document, "EUR"), Some(Money(54)));
+}
+
+#[tokio::test]
+async fn a_removed_users_pseudonyms_go_once_their_runs_are_over() {
+    let desk = Desk::open().await;
+    let context = &desk.orchestrator.context;
+    let shelf = &context.shelf;
+    for user in ["ada", "bob"] {
+        let made = pseudonym(context, user, "").await.unwrap();
+        assert!(!made.contains(user), "{made}");
+    }
+    let run = desk.store(vec![Event::Tick]).await;
+    let known = async || {
+        let all = shelf.pseudonyms.all(&Query::all()).await.unwrap();
+        all.into_iter().map(|one| one.key).collect::<Vec<_>>()
+    };
+    assert!(!forget(shelf, "ada").await.unwrap());
+    assert_eq!(known().await, ["ada/own", "bob/own"]);
+    shelf.runs.delete(&run, Expect::Any, vec![]).await.unwrap();
+    let (by, text) = (me(), "enough".to_owned());
+    desk.store(vec![Event::Cancel { by, text }]).await;
+    assert!(forget(shelf, "ada").await.unwrap());
+    assert_eq!(known().await, ["bob/own"]);
 }

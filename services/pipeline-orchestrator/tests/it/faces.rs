@@ -3,21 +3,27 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use oc_bus::InProcessBus;
+use oc_bus::{Bus, InProcessBus};
 use oc_door::Door;
 use oc_kernel::SystemClock;
 use oc_pipeline_orchestrator::{NAME, Parts, Settings, build};
 use oc_service::access::walk;
 use oc_service::telemetry::Metrics;
 use oc_service::{App, Switchboard};
-use oc_store::SqliteStore;
+use oc_store::{SqliteStore, Store};
 
 async fn alone() -> App {
+    let store = Arc::new(SqliteStore::temporary().await.unwrap());
+    app(store, Arc::new(InProcessBus::new())).await
+}
+
+/// The service, whose others do not answer.
+pub(crate) async fn app(store: Arc<dyn Store>, bus: Arc<dyn Bus>) -> App {
     let switchboard = Switchboard::new();
     let clock = Arc::new(SystemClock);
     let parts = Parts {
-        store: Arc::new(SqliteStore::temporary().await.unwrap()),
-        bus: Arc::new(InProcessBus::new()),
+        store,
+        bus,
         clock: clock.clone(),
         door: Door::new(&switchboard, NAME, clock),
         switchboard,

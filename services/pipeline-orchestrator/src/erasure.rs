@@ -1,0 +1,79 @@
+//! Deletes who somebody was under grants once their account is gone: their pseudonyms then tell nobody anything.
+
+use std::time::Duration;
+
+use oc_bus::{Bus, BusError, CloudEvent, Consumer, Subscription};
+use oc_store::{Expect, Query, StoreError};
+use oc_trust::event::{Event as _, UserEvent, UserState};
+use tokio_util::sync::CancellationToken;
+
+use crate::documents::Shelf;
+
+/// How long an event waits whose person cannot be forgotten yet.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Subscribes to what becomes of accounts.
+///
+/// # Errors
+/// The bus's.
+pub(crate) async fn subscribe(bus: &dyn Bus) -> Result<Box<dyn Consumer>, BusError> {
+    let wanted = Subscription::durable("pipeline-orchestrator-users", &[UserEvent::TYPE])?;
+    bus.subscribe(wanted).await
+}
+
+/// Runs until told to stop.
+pub(crate) async fn run(
+    shelf: Shelf,
+    mut users: Box<dyn Consumer>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            next = users.next() => next,
+        };
+        let Some(delivery) = next else {
+            anyhow::ensure!(stop.is_cancelled(), "the subscription to users has ended");
+            return Ok(());
+        };
+        match answer(&shelf, &delivery.event).await {
+            Ok(true) => delivery.ack().await?,
+            Ok(false) => delivery.nak(AGAIN).await?,
+            Err(error) => {
+                tracing::warn!(%error, "a removed user's pseudonyms cannot be deleted yet");
+                delivery.nak(AGAIN).await?;
+            }
+        }
+    }
+}
+
+async fn answer(shelf: &Shelf, event: &CloudEvent) -> Result<bool, StoreError> {
+    let data = event.data.clone().unwrap_or_default();
+    match serde_json::from_value::<UserEvent>(data) {
+        Ok(UserEvent {
+            user,
+            state: UserState::Removed,
+        }) => forget(shelf, &user).await,
+        Err(error) => {
+            tracing::error!(id = event.id, %error, "an event about a user cannot be read");
+            Ok(true)
+        }
+    }
+}
+
+/// Deletes a user's pseudonyms; not while a run of theirs is on its way, whose attempts would get new ones.
+pub(crate) async fn forget(shelf: &Shelf, user: &str) -> Result<bool, StoreError> {
+    let runs = shelf.runs.all(&Query::equals("user", user)).await?;
+    if runs.iter().any(|seen| !seen.value.run.state().is_final()) {
+        return Ok(false);
+    }
+    let own = Query::prefix(format!("{user}/"));
+    for pseudonym in shelf.pseudonyms.all(&own).await? {
+        shelf
+            .pseudonyms
+            .delete(&pseudonym.key, Expect::Any, Vec::new())
+            .await?;
+    }
+    Ok(true)
+}
