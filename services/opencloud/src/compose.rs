@@ -190,10 +190,10 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn every_route_of_every_service_refuses_fields_that_it_does_not_know() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = NodeFolder::new(folder.path().to_owned());
+    /// All services as a node composes them, and the folder they live in.
+    async fn composed() -> (Vec<App>, tempfile::TempDir) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = NodeFolder::new(place.path().to_owned());
         let settings = NodeSettings::default();
         let ground = Ground {
             folder: &folder,
@@ -204,8 +204,36 @@ mod tests {
             address: "http://127.0.0.1:1".to_owned(),
         };
         let composed = Box::pin(services(ground)).await.unwrap();
+        (composed.apps, place)
+    }
+
+    #[tokio::test]
+    async fn only_the_routes_that_a_macaroon_opens_are_public() {
+        let (apps, _folder) = composed().await;
+        assert_eq!(apps.len(), 8);
+        let mut public: Vec<_> = apps
+            .iter()
+            .flat_map(|app| app.access.iter())
+            .filter(|row| row.is_public())
+            .map(|row| row.path())
+            .collect();
+        public.sort_unstable();
+        let attempt = "/api/compute/v1/fragments/{fragment}/attempts/{attempt}";
+        assert_eq!(
+            public,
+            [
+                format!("{attempt}/inputs/{{name}}"),
+                format!("{attempt}/uploads"),
+                format!("{attempt}/uploads/{{*name}}"),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn every_route_of_every_service_refuses_fields_that_it_does_not_know() {
+        let (apps, _folder) = composed().await;
         let mut asked = 0;
-        for app in composed.apps {
+        for app in apps {
             let walk = walk_bodies(app).await.unwrap();
             assert_eq!(walk.faults, Vec::<String>::new());
             asked += walk.requests;

@@ -90,7 +90,7 @@ impl Access {
     }
 
     /// The route's template or the method's path.
-    pub(crate) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         match &self.target {
             Target::Rest { path, .. } | Target::Rpc(path) => path,
         }
@@ -100,7 +100,8 @@ impl Access {
         self.roles.iter().any(|role| role.admits(caller))
     }
 
-    pub(crate) fn is_public(&self) -> bool {
+    /// True for a row that is open to anybody: no walk asks anything of it.
+    pub fn is_public(&self) -> bool {
         self.roles.contains(&Role::Public)
     }
 }
