@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{SqliteOptions, SqliteStore};
+use super::{SqliteOptions, SqliteStore, schema};
 use crate::testsuite::Fixture;
 use crate::{Collection, Expect, OutboxEvent, Store, StoreError};
 
@@ -136,4 +136,59 @@ async fn nothing_of_a_deleted_document_stays_in_the_file() {
     let after = store.put(&THINGS, "b", Expect::Any, b"{}".into(), vec![]);
     after.await.unwrap();
     assert!(store.get(&THINGS, "b").await.unwrap().is_some());
+}
+
+#[test]
+fn what_is_answered_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let durable = SqliteOptions::default().durable;
+    let writer = schema::open_writer(&folder.path().join("store.db"), durable).unwrap();
+    let journal: String = writer
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    assert_eq!(journal, "wal");
+    let synchronous: i64 = writer
+        .pragma_query_value(None, "synchronous", |row| row.get(0))
+        .unwrap();
+    assert_eq!(synchronous, 2, "2 is FULL");
+}
+
+#[tokio::test]
+async fn writes_that_wait_together_are_committed_together() {
+    const WRITES: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.db");
+    let store = Arc::new(
+        SqliteStore::open(&file, SqliteOptions::default())
+            .await
+            .unwrap(),
+    );
+    let mut changes = store.outbox_changes();
+    // While somebody else has the lock, all of them queue up.
+    let lock = rusqlite::Connection::open(&file).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut writes = tokio::task::JoinSet::new();
+    for number in 0..WRITES {
+        let store = store.clone();
+        writes.spawn(async move {
+            let event = vec![OutboxEvent::new("put", "a", json!({}))];
+            let key = number.to_string();
+            store
+                .put(&THINGS, &key, Expect::Absent, b"{}".into(), event)
+                .await
+        });
+    }
+    // The tasks of this runtime take turns: after one turn each has handed its write over.
+    for _ in 0..WRITES {
+        tokio::task::yield_now().await;
+    }
+    lock.execute_batch("COMMIT").unwrap();
+    while let Some(written) = writes.join_next().await {
+        written.unwrap().unwrap();
+    }
+    // Answered after whatever the commits before it have told.
+    store.ping().await.unwrap();
+    let commits = *changes.borrow_and_update();
+    assert!((1..=2).contains(&commits), "{commits} commits");
+    assert_eq!(rows(&file), WRITES as u64);
 }

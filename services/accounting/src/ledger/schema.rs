@@ -83,3 +83,22 @@ fn cannot_open(path: &Path, error: rusqlite::Error) -> LedgerError {
         _ => driver(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_answered_for_is_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = open_writer(&folder.path().join("ledger.db")).unwrap();
+        let journal: String = writer
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
+            .unwrap();
+        assert_eq!(journal, "wal");
+        let synchronous: i64 = writer
+            .pragma_query_value(None, "synchronous", |row| row.get(0))
+            .unwrap();
+        assert_eq!(synchronous, 2, "2 is FULL");
+    }
+}

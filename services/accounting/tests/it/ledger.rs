@@ -158,3 +158,37 @@ async fn a_damaged_ledger_is_to_be_restored() {
     assert!(text.contains("ledger.db is damaged"), "{text}");
     assert!(text.contains("from a backup"), "{text}");
 }
+
+#[tokio::test]
+async fn reports_that_wait_together_are_committed_together() {
+    const REPORTS: usize = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(open(&folder).await);
+    // While somebody else has the lock, all of them queue up.
+    let file = rusqlite::Connection::open(folder.path().join("usage.db")).unwrap();
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut reports = tokio::task::JoinSet::new();
+    for _ in 0..REPORTS {
+        let ledger = ledger.clone();
+        let append = async move {
+            ledger
+                .append(BooksKey::Own, vec![record(BooksKey::Own)])
+                .await
+        };
+        reports.spawn(append);
+    }
+    // The tasks of this runtime take turns: after one turn each has handed its report over.
+    for _ in 0..REPORTS {
+        tokio::task::yield_now().await;
+    }
+    file.execute_batch("COMMIT").unwrap();
+    while let Some(written) = reports.join_next().await {
+        written.unwrap().unwrap();
+    }
+    // A segment is what one commit added to one log.
+    let count = "SELECT count(*) FROM segments";
+    let commits: usize = file.query_row(count, [], |row| row.get(0)).unwrap();
+    assert!((1..=2).contains(&commits), "{commits} commits");
+    let read = ledger.read(BooksKey::Own, 0, 100).await.unwrap();
+    assert_eq!(read.len(), REPORTS);
+}
