@@ -1,7 +1,5 @@
 //! What two organisations agree on, and what they do not.
 
-use std::time::Duration;
-
 use http::{Method, StatusCode};
 use oc_accounting::domain::AccountingError;
 use oc_kernel::{Clock as _, Money, SystemClock};
@@ -61,6 +59,12 @@ fn check_export(world: &World, books: &Value) {
     assert_eq!(head.statement().root, frontier.root());
 }
 
+/// Waits until North has asked South for its head so many times, and settled nothing by it.
+async fn looked_in_vain(world: &World, times: usize) {
+    let asked = || async { world.north.discovery.answers("GetBooksHead") >= times };
+    until("North asks for the head", asked).await;
+}
+
 #[tokio::test]
 async fn a_settlement_waits_a_moment_for_the_record_of_an_attempt_that_just_ended() {
     let world = World::start().await;
@@ -68,7 +72,7 @@ async fn a_settlement_waits_a_moment_for_the_record_of_an_attempt_that_just_ende
     attempt.submitted_ms = SystemClock.now_ms() - attempt.wall_ms - 300;
     world.observe(&attempt).await;
     let report = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        looked_in_vain(&world, 1).await;
         world
             .report(attempt.usage(&world.grant.id.to_string()))
             .await;
@@ -170,7 +174,7 @@ async fn an_attempt_whose_event_may_be_on_its_way_is_waited_for() {
         .report(attempt.usage(&world.grant.id.to_string()))
         .await;
     let observe = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        looked_in_vain(&world, 2).await;
         // Nothing is signed meanwhile, and nobody is accused.
         let books = world.books(&world.south).await;
         assert_eq!(

@@ -32,6 +32,8 @@ pub(crate) struct Discovery {
     pub(crate) cut: Mutex<bool>,
     /// Where set, calls of this method reach the partner and their answers are lost.
     pub(crate) lost_answer: Mutex<Option<&'static str>>,
+    /// Methods that the partner has answered.
+    answered: Mutex<Vec<String>>,
 }
 
 #[derive(Clone)]
@@ -51,11 +53,18 @@ impl Discovery {
             partner: Mutex::default(),
             cut: Mutex::default(),
             lost_answer: Mutex::default(),
+            answered: Mutex::default(),
         })
     }
 
     pub(crate) fn history(&self) -> &KeyHistory {
         &self.history
+    }
+
+    /// How many calls of this method the partner has answered.
+    pub(crate) fn answers(&self, method: &str) -> usize {
+        let answered = self.answered.lock().unwrap();
+        answered.iter().filter(|one| one.ends_with(method)).count()
     }
 
     /// From now on the partner's services are reached at `edge`.
@@ -126,7 +135,9 @@ async fn outbound(State(me): State<Arc<Discovery>>, request: Request<Body>) -> R
     inbound.headers_mut().insert(STATEMENT, statement);
     let lost = *me.lost_answer.lock().unwrap();
     let lost = lost.is_some_and(|name| method.ends_with(name));
-    match partner.edge.oneshot(inbound).await {
+    let answer = partner.edge.oneshot(inbound).await;
+    me.answered.lock().unwrap().push(method);
+    match answer {
         Ok(_) if lost => {
             let status = Status::unavailable("the partner's answer was lost");
             status.into_http::<Body>().into_response()
