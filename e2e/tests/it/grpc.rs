@@ -42,7 +42,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// Every call carries a token.
 #[derive(Clone)]
-struct Bearer(MetadataValue<Ascii>);
+pub(crate) struct Bearer(MetadataValue<Ascii>);
 
 impl tonic::service::Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -52,14 +52,15 @@ impl tonic::service::Interceptor for Bearer {
     }
 }
 
-type Authorised = InterceptedService<Channel, Bearer>;
+pub(crate) type Authorised = InterceptedService<Channel, Bearer>;
 
 async fn channel(node: &Node) -> Channel {
     let endpoint = Endpoint::from_shared(node.address().to_owned()).unwrap();
     endpoint.connect().await.unwrap()
 }
 
-async fn as_admin(node: &Node) -> Authorised {
+/// A connection that carries the token of the node's administrator.
+pub(crate) async fn as_admin(node: &Node) -> Authorised {
     let token = std::fs::read_to_string(node.data().join("admin.token")).unwrap();
     let token = format!("Bearer {}", token.trim()).parse().unwrap();
     InterceptedService::new(channel(node).await, Bearer(token))

@@ -1,5 +1,6 @@
 //! Step 12 of the main job: South withdraws, ends its grants and leaves; the books stay.
 
+mod bill;
 mod traces;
 
 use std::path::Path;
@@ -355,6 +356,10 @@ async fn south_leaves_and_keeps_nothing_of_norths_but_the_books() {
     };
     let (ours, theirs) = (books(&north).await, books(&south).await);
     assert!(ours == theirs, "books_agree");
+    for node in [&pair.north, &pair.south] {
+        let records = bill::verified(node, &theirs.2, &pair.south_id, &pair.north_id).await;
+        assert_eq!(records, 3, "{} verifies the bill", node.address());
+    }
 
     // North's own results are its own.
     let results = north.pipeline().results(&home.run_id).await.unwrap();
