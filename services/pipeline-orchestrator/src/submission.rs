@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oc_kernel::{Name, ObjectKey, OrgId};
+use oc_kernel::{AttemptId, FragmentId, Name, NameError, ObjectKey, OrgId, RunId};
 use oc_proto::compute::v1::Grant as GrantMessage;
 use oc_proto::federation::v1::{FragmentSpec, OutputTarget, StagedInput, SubmitRequest};
 use oc_trust::{Delegation, Digest, Envelope, Grant, Limits, Unverified, seal};
-use oc_workflow::data::Sha256;
+use oc_workflow::data::{Destination, Sha256};
 use oc_workflow::run::{AttemptRef, attempt_id, fragment_id};
 use serde_json::Value;
 use uuid::Uuid;
@@ -97,9 +97,7 @@ async fn make(
         let user = &document.spec.user;
         context.objects.give_to(run, user).await?;
     }
-    let prefix = output
-        .prefix
-        .join(&format!("{run}/{fragment_id}/{attempt_id}"));
+    let prefix = prefix_of(output, run, fragment_id, attempt_id);
     let attempt = Attempt {
         document,
         at,
@@ -144,6 +142,19 @@ async fn make(
             digest: digest.to_string(),
         }),
     })
+}
+
+/// Where an attempt writes: nothing but its outputs lies below it.
+///
+/// # Errors
+/// When the key would be too long.
+pub(crate) fn prefix_of(
+    output: &Destination,
+    run: RunId,
+    fragment: FragmentId,
+    attempt: AttemptId,
+) -> Result<ObjectKey, NameError> {
+    output.prefix.join(&format!("{run}/{fragment}/{attempt}"))
 }
 
 /// The chains of one submission.

@@ -1,14 +1,21 @@
 //! What the books need to know of attempts: when they were submitted and when they ended, as we saw it, and who
 //! submitted them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use oc_store::OutboxEvent;
 use oc_trust::event::{AttemptEvent, AttemptState, BooksKey, Event as _};
 use oc_workflow::run::{Attempt, AttemptRef, Outcome, Run, attempt_id, fragment_id};
 
 use super::{Driver, WRITE_PAUSE};
+use crate::documents::RunDocument;
+use crate::ports::Objects;
 use crate::present::ms;
-use crate::submission::pseudonym;
+use crate::submission::{prefix_of, pseudonym};
+
+/// Longest wait for our storage to say what has arrived.
+const STORAGE_WAIT: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// What has become known of attempts since `before`, for the books.
@@ -17,7 +24,9 @@ impl Driver {
         for seen in observed(before, self.run_state(), now) {
             let user = self.seen.value.spec.user.clone();
             let grant = seen.grant_id.grant().map(|grant| grant.to_string());
+            let document = &self.seen.value;
             let event = AttemptEvent {
+                bytes_out: arrived(&*self.context.objects, document, &seen).await,
                 pseudonym: self.pseudonym(&user, &grant.unwrap_or_default()).await,
                 user: Some(user),
                 ..seen
@@ -42,6 +51,35 @@ impl Driver {
                     tokio::time::sleep(WRITE_PAUSE).await;
                 }
             }
+        }
+    }
+}
+
+/// How many bytes of a partner's attempt have arrived in storage of ours. None where that cannot be said: its outputs
+/// went elsewhere, it may have been stopped between two of them, or our storage does not answer.
+async fn arrived(
+    objects: &dyn Objects,
+    document: &RunDocument,
+    seen: &AttemptEvent,
+) -> Option<u64> {
+    let output = &document.spec.output;
+    let ours = output.storage.owner == document.run.org() && seen.grant_id != BooksKey::Own;
+    if !ours || seen.outcome != Some(oc_trust::Outcome::Succeeded) {
+        return None;
+    }
+    let offer = output.storage.listing.as_str().strip_prefix("storage.")?;
+    let prefix = prefix_of(output, seen.run_id, seen.fragment_id, seen.attempt_id).ok()?;
+    let prefix = format!("{prefix}/");
+    let asked = objects.bytes_below(offer, &prefix);
+    match tokio::time::timeout(STORAGE_WAIT, asked).await {
+        Ok(Ok(bytes)) => Some(bytes),
+        Ok(Err(error)) => {
+            tracing::warn!(attempt = %seen.attempt_id, %error, "nobody says what has arrived");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(attempt = %seen.attempt_id, "our storage does not say what has arrived");
+            None
         }
     }
 }
@@ -95,13 +133,79 @@ fn observed(before: &Run, after: &Run, now: Timestamp) -> Vec<AttemptEvent> {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
     use jiff::SignedDuration;
-    use oc_kernel::{Clock as _, GrantId, OrgId, SystemClock};
+    use oc_kernel::{Clock as _, GrantId, OrgId, RunId, SystemClock};
+    use oc_proto::types::v1::ObjectRef;
+    use oc_service::CallError;
     use oc_workflow::plan::Access;
     use oc_workflow::run::{Cause, End, Event, code};
 
     use super::*;
     use crate::orchestrator::tests::document_with;
+
+    /// Storage of ours in which 4,711 bytes lie below one prefix.
+    struct Storage(String);
+
+    #[async_trait]
+    impl Objects for Storage {
+        async fn find(
+            &self,
+            _: &str,
+            _: &str,
+            _: Option<&str>,
+        ) -> Result<Option<ObjectRef>, CallError> {
+            Ok(None)
+        }
+
+        async fn bytes_below(&self, offer: &str, prefix: &str) -> Result<u64, CallError> {
+            assert_eq!(offer, "results");
+            Ok(if prefix == self.0 { 4_711 } else { 0 })
+        }
+
+        async fn give_to(&self, _: RunId, _: &str) -> Result<(), CallError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_books_hear_what_arrived_of_a_partners_attempt_that_succeeded() {
+        let grant = GrantId::new();
+        let ends = SystemClock.now() + SignedDuration::from_hours(1);
+        let mut document = document_with(Access::Granted { grant, ends });
+        let at = AttemptRef {
+            fragment: 0,
+            attempt: 1,
+        };
+        let run = document.run.id();
+        let ended = AttemptEvent {
+            grant_id: BooksKey::Grant(grant),
+            run_id: run,
+            fragment_id: fragment_id(run, 0),
+            attempt_id: attempt_id(run, at),
+            user: None,
+            pseudonym: None,
+            state: AttemptState::Ended,
+            at_ms: 1,
+            outcome: Some(oc_trust::Outcome::Succeeded),
+            bytes_out: None,
+        };
+        let below = format!("runs/{run}/{}/{}/", ended.fragment_id, ended.attempt_id);
+        let storage = Storage(below);
+        assert_eq!(arrived(&storage, &document, &ended).await, Some(4_711));
+        let failed = AttemptEvent {
+            outcome: Some(oc_trust::Outcome::Failed),
+            ..ended.clone()
+        };
+        assert_eq!(arrived(&storage, &document, &failed).await, None);
+        let own = AttemptEvent {
+            grant_id: BooksKey::Own,
+            ..ended.clone()
+        };
+        assert_eq!(arrived(&storage, &document, &own).await, None);
+        document.spec.output.storage.owner = OrgId::from_digest([2; 32]);
+        assert_eq!(arrived(&storage, &document, &ended).await, None);
+    }
 
     #[test]
     fn the_books_hear_of_an_attempt_before_it_is_submitted_and_once_of_its_end() {

@@ -1,7 +1,7 @@
 //! Objects in our own storage offers: kept by our own compute-provider.
 
 use async_trait::async_trait;
-use oc_kernel::RunId;
+use oc_kernel::{PageRequest, RunId};
 use oc_proto::compute::v1::storage_service_client::StorageServiceClient;
 use oc_proto::compute::v1::{ListObjectsRequest, SetRunUserRequest};
 use oc_proto::types::v1::ObjectRef;
@@ -17,6 +17,9 @@ pub(crate) trait Objects: Send + Sync + 'static {
         key: &str,
         user: Option<&str>,
     ) -> Result<Option<ObjectRef>, CallError>;
+
+    /// The lengths of all objects of a storage offer whose keys begin so, together.
+    async fn bytes_below(&self, offer: &str, prefix: &str) -> Result<u64, CallError>;
 
     /// What a run leaves in storage of ours belongs to this user.
     async fn give_to(&self, run: RunId, user: &str) -> Result<(), CallError>;
@@ -52,6 +55,28 @@ impl Objects for RemoteObjects {
             .await?
             .into_inner();
         Ok(listed.objects.into_iter().find(|object| object.key == key))
+    }
+
+    async fn bytes_below(&self, offer: &str, prefix: &str) -> Result<u64, CallError> {
+        let mut request = ListObjectsRequest {
+            offer: offer.to_owned(),
+            prefix: prefix.to_owned(),
+            page_size: PageRequest::MAX_SIZE,
+            page_token: String::new(),
+            user_id: String::new(),
+        };
+        let mut bytes = 0;
+        loop {
+            let page = StorageServiceClient::new(self.0.clone())
+                .list_objects(request.clone())
+                .await?
+                .into_inner();
+            bytes += page.objects.iter().map(|object| object.length).sum::<u64>();
+            if page.next_page_token.is_empty() {
+                return Ok(bytes);
+            }
+            request.page_token = page.next_page_token;
+        }
     }
 
     async fn give_to(&self, run: RunId, user: &str) -> Result<(), CallError> {
