@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oc_bus::{Consumer, Relay, Subscription};
-use oc_kernel::OrgId;
 use oc_service::Worker;
 use oc_store::StoreOutbox;
-use serde_json::Value;
+use oc_trust::event::{Event as _, GrantEvent};
 
 use crate::discovery::Discovery;
 use crate::domain::error::DiscoveryError;
@@ -20,7 +19,7 @@ const TELL: Duration = Duration::from_secs(60);
 pub(crate) fn grants() -> Result<Subscription, DiscoveryError> {
     Ok(Subscription::durable(
         "discovery-grants",
-        &["oc.compute.grant.v1"],
+        &[GrantEvent::TYPE],
     )?)
 }
 
@@ -72,7 +71,15 @@ pub(crate) fn all(discovery: &Arc<Discovery>, grants: Box<dyn Consumer>) -> Vec<
 async fn note_grants(discovery: &Discovery, mut grants: Box<dyn Consumer>) {
     while let Some(delivery) = grants.next().await {
         let data = delivery.event.data.clone().unwrap_or_default();
-        let done = match note_grant(discovery, &data).await {
+        let noted = match serde_json::from_value(data) {
+            Ok(event) => note_grant(discovery, &event).await,
+            Err(error) => {
+                let id = &delivery.event.id;
+                tracing::error!(id, %error, "an event about a grant cannot be read");
+                Ok(())
+            }
+        };
+        let done = match noted {
             Ok(()) => delivery.ack().await,
             Err(error) => {
                 tracing::warn!(%error, "a grant is not noted");
@@ -85,17 +92,12 @@ async fn note_grants(discovery: &Discovery, mut grants: Box<dyn Consumer>) {
     }
 }
 
-async fn note_grant(discovery: &Discovery, data: &Value) -> Result<(), DiscoveryError> {
-    if data["state"] != "active" {
+async fn note_grant(discovery: &Discovery, event: &GrantEvent) -> Result<(), DiscoveryError> {
+    if event.state != "active" {
         return Ok(());
     }
-    for side in ["provider", "consumer"] {
-        let org = data[side]
-            .as_str()
-            .and_then(|text| text.parse::<OrgId>().ok());
-        if let Some(org) = org {
-            discovery.directory.keep_for_books(org).await?;
-        }
+    for side in [event.provider, event.consumer] {
+        discovery.directory.keep_for_books(side).await?;
     }
     Ok(())
 }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use oc_federation::{Invitation, SwarmKey};
-use oc_kernel::{Clock, PageRequest, SystemClock};
+use oc_kernel::{Clock, GrantId, PageRequest, SystemClock};
 use oc_proto::discovery::v1::PublishHeadRequest;
 use oc_proto::discovery::v1::peer_service_client::PeerServiceClient;
 use oc_store::{Collection, Query};
+use oc_trust::event::{Event as _, GrantEvent};
 use oc_trust::listing::{Head, Version, listings_digest};
 use serde_json::{Value, json};
 
@@ -210,8 +211,17 @@ async fn leaving_forgets_the_key_and_everyone_met_there_but_for_the_keys_of_the_
     let east = Org::start("East").await;
     east.join(&north.invite(&network).await).await;
     south.sees_become(east.id, "connected").await;
-    let grant = json!({ "state": "active", "provider": south.id, "consumer": north.id });
-    let granted = oc_bus::CloudEvent::new("1", "/test", "oc.compute.grant.v1").with_data(grant);
+    let grant = GrantEvent {
+        grant_id: GrantId::new(),
+        state: "active".to_owned(),
+        generation: 1,
+        envelope: String::new(),
+        provider: south.id,
+        consumer: north.id,
+        network_id: network.parse().unwrap(),
+        swept: false,
+    };
+    let granted = oc_bus::CloudEvent::new("1", "/test", GrantEvent::TYPE).with_data(grant.data());
     let noted = oc_bus::Bus::publish(&*south.bus, granted).await.unwrap();
     noted.safe().await.unwrap();
     let mut told = south.listen("oc.discovery.>").await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use oc_bus::{Bus, BusError, Consumer, Subscription};
+use oc_trust::event::{Event as _, GrantEvent};
 use tokio_util::sync::CancellationToken;
 
 use crate::provider::Provider;
@@ -16,7 +17,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// # Errors
 /// The bus's.
 pub(crate) async fn subscribe(bus: &dyn Bus) -> Result<Box<dyn Consumer>, BusError> {
-    let wanted = Subscription::durable("sentinel-provider-grants", &["oc.compute.grant.v1"])?;
+    let wanted = Subscription::durable("sentinel-provider-grants", &[GrantEvent::TYPE])?;
     bus.subscribe(wanted).await
 }
 
@@ -35,14 +36,18 @@ pub(crate) async fn end_with_grants(
         let Some(delivery) = next else {
             anyhow::bail!("the subscription to grants has ended");
         };
-        let data = delivery.event.data.as_ref();
-        let text = |field: &str| data.and_then(|data| data[field].as_str());
-        let swept = data.is_some_and(|data| data["swept"] == true);
-        let ended = match (text("grant_id"), text("state")) {
-            (Some(grant), Some(state)) if OVER.contains(&state) => {
-                provider.end_grant(grant, swept).await
+        let data = delivery.event.data.clone().unwrap_or_default();
+        let ended = match serde_json::from_value::<GrantEvent>(data) {
+            Ok(grant) if OVER.contains(&grant.state.as_str()) => {
+                let id = grant.grant_id.to_string();
+                provider.end_grant(&id, grant.swept).await
             }
-            _ => Ok(()),
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let id = &delivery.event.id;
+                tracing::error!(id, %error, "an event about a grant cannot be read");
+                Ok(())
+            }
         };
         match ended {
             Ok(()) => delivery.ack().await?,

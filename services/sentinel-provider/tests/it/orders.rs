@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use oc_bus::{Bus as _, CloudEvent};
-use oc_kernel::{Clock as _, Kind};
+use oc_kernel::{Clock as _, GrantId, Kind};
 use oc_proto::federation::v1 as pb;
 use oc_proto::types::v1::{BoundingBox, DatasetQuery, PropertyFilter, TimeRange};
 use oc_service::CallError;
 use oc_store::{Collection, Query};
+use oc_trust::event::{Event as _, GrantEvent};
 use serde_json::json;
 
 use crate::neighbours::Granted;
@@ -365,28 +366,39 @@ async fn a_partner_needs_a_grant_that_is_good_for_the_listing() {
 #[tokio::test]
 async fn the_end_of_a_grant_ends_its_reservations() {
     let world = World::demo().await;
-    grant(&world, "grant-1");
+    let id = GrantId::new();
+    grant(&world, &id.to_string());
     let mut north = world.partner(&world.north);
     let under = pb::ReserveRequest {
-        grant_id: "grant-1".to_owned(),
+        grant_id: id.to_string(),
         ..order("op")
     };
     north.reserve(under).await.unwrap();
     world.own().reserve(order("own")).await.unwrap();
     assert_eq!(alive(&world).await, 2);
-    let revoked = CloudEvent::new("1", "/compute-provider", "oc.compute.grant.v1")
-        .with_subject("grant-1")
-        .with_data(json!({"grant_id": "grant-1", "state": "revoked"}));
-    world.bus.publish(revoked).await.unwrap();
+    let mut revoked = GrantEvent {
+        grant_id: id,
+        state: "revoked".to_owned(),
+        generation: 2,
+        envelope: String::new(),
+        provider: world.south.id,
+        consumer: world.north.id,
+        network_id: "network".parse().unwrap(),
+        swept: false,
+    };
+    let told = |number: &str, event: &GrantEvent| {
+        CloudEvent::new(number, "/compute-provider", GrantEvent::TYPE)
+            .with_subject(event.subject())
+            .with_data(event.data())
+    };
+    world.bus.publish(told("1", &revoked)).await.unwrap();
     until("the end of the reservation", async || {
         alive(&world).await == 1
     })
     .await;
     assert_eq!(kept(&world).await, 2);
-    let swept = CloudEvent::new("2", "/compute-provider", "oc.compute.grant.v1")
-        .with_subject("grant-1")
-        .with_data(json!({"grant_id": "grant-1", "state": "revoked", "swept": true}));
-    world.bus.publish(swept).await.unwrap();
+    revoked.swept = true;
+    world.bus.publish(told("2", &revoked)).await.unwrap();
     until("nothing of the grant is left", async || {
         kept(&world).await == 1
     })
