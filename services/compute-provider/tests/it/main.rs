@@ -16,6 +16,7 @@ mod ends;
 mod faces;
 mod grants;
 mod leaving;
+mod listed;
 mod logs;
 mod node;
 mod objects;
