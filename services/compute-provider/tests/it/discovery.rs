@@ -161,6 +161,7 @@ async fn bulk(
         discovery.world.member(&org),
     );
     let (Some((_, switchboard, _)), false) = (target.node, caller.cut || target.cut) else {
+        discovery.world.change(&org, |member| member.missed += 1);
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     assert_eq!(role, "objects");

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::attempts::story;
 use crate::node::Org;
 use crate::work::{Attempt, Step, staged};
+use crate::world::eventually;
 
 /// A step that has the input `a`, an object of North's.
 async fn started<'a>(north: &Org, south: &'a Org, grant: &Value) -> (Attempt, Step<'a>) {
@@ -111,7 +112,7 @@ async fn an_output_that_broke_off_on_its_way_is_delivered_when_the_owner_is_back
     assert_eq!(step.announce("said.txt", b"hello").await, 200);
     north.world.change(&north.id, |member| member.cut = true);
     let back = async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        eventually(async || north.world.member(&north.id).missed > 0).await;
         north.world.change(&north.id, |member| member.cut = false);
     };
     let (status, ()) = tokio::join!(step.upload("said.txt", b"hello"), back);

@@ -37,6 +37,8 @@ pub(crate) struct Member {
     pub(crate) key_sets: Vec<Vec<u8>>,
     /// Nobody reaches it.
     pub(crate) cut: bool,
+    /// How many calls and transfers did not reach it.
+    pub(crate) missed: usize,
     /// Its discovery signs nothing.
     pub(crate) silent: bool,
     pub(crate) node: Option<(axum::Router, Switchboard, Arc<InProcessBus>)>,
@@ -61,6 +63,7 @@ impl World {
             peer: keys.node.peer_id(),
             key_sets: vec![first.bytes().to_vec()],
             cut: false,
+            missed: 0,
             silent: false,
             node: None,
         };
@@ -108,6 +111,7 @@ impl World {
     ) -> Response {
         let (caller, target) = (self.member(&from), self.member(&to));
         let (Some((router, _, _)), false) = (target.node, caller.cut || target.cut) else {
+            self.change(&to, |member| member.missed += 1);
             return Status::unavailable("the partner cannot be reached").into_http::<Body>();
         };
         let now_ms = self.now_ms();
