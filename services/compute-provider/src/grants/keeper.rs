@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use oc_bus::{Bus, CloudEvent, Consumer, Subscription};
 use oc_kernel::{Classify, GrantId, Kind, OrgId};
 use oc_store::{Expect, Query, Versioned};
+use oc_trust::event::{Event as _, UserEvent};
 use tokio_util::sync::CancellationToken;
 
 use super::{awaits_news, event};
@@ -153,11 +154,17 @@ impl Provider {
         }
     }
 
-    /// Subscribes to what makes grants end: networks that we leave, partners that leave or are blocked.
+    /// Subscribes to what makes grants end: networks that we leave, partners that leave or are blocked. And to users
+    /// of ours who are removed.
     pub(crate) async fn departures(
         bus: &Arc<dyn Bus>,
     ) -> Result<Box<dyn Consumer>, oc_bus::BusError> {
-        let kinds = ["oc.discovery.network.v1", "oc.discovery.peer.v1", DISPUTED];
+        let kinds = [
+            "oc.discovery.network.v1",
+            "oc.discovery.peer.v1",
+            DISPUTED,
+            UserEvent::TYPE,
+        ];
         let subscription = Subscription::durable("compute-provider-departures", &kinds)?;
         bus.subscribe(subscription).await
     }
@@ -212,6 +219,9 @@ impl Provider {
                     document.grant.consumer == org || document.grant.provider == org
                 })
                 .await
+            }
+            (UserEvent::TYPE, "removed") => {
+                self.forget_user(text("user").unwrap_or_default()).await
             }
             (DISPUTED, _) => match text("grant_id").and_then(|id| id.parse().ok()) {
                 Some(grant) => self.note_dispute(&grant).await,

@@ -154,6 +154,34 @@ impl Provider {
         Ok(found.map(|seen| seen.value.user))
     }
 
+    /// Forgets whose objects and runs a removed user's were: from then on they are for operators.
+    pub(crate) async fn forget_user(&self, user: &str) -> Result<(), Error> {
+        // The character after the slash bounds what lies below the user.
+        let below = |end: char| IndexValue::from(format!("{user}{end}"));
+        let (from, to) = (Bound::Included(below('/')), Bound::Excluded(below('0')));
+        let own = Query::range("mine", from, to);
+        for seen in self.shelf.objects.all(&own).await? {
+            let forgotten = self.shelf.objects.update(&seen.key, |object| {
+                object.user = None;
+                Ok::<_, StoreError>(Vec::new())
+            });
+            match forgotten.await {
+                // Deleted in between.
+                Ok(_) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for seen in self.shelf.run_users.all(&Query::all()).await? {
+            if seen.value.user == user {
+                self.shelf
+                    .run_users
+                    .delete(&seen.key, Expect::Any, Vec::new())
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Forgets who started runs that were not heard of for long; their objects know it themselves.
     pub(super) async fn forget_run_users(&self) -> Result<(), Error> {
         let before = self.clock.now().checked_sub(KEPT);

@@ -7,13 +7,14 @@ use oc_proto::compute::v1::storage_service_client::StorageServiceClient;
 use oc_proto::federation::v1 as fed;
 use oc_service::CallError;
 use oc_trust::Delegation;
+use oc_trust::event::{Event as _, UserEvent, UserState};
 use serde_json::{Value, json};
 
 use crate::attempts::story;
 use crate::node::Org;
 use crate::objects::{call_as, put, shelf, upload};
 use crate::work::{Attempt, Step};
-use crate::world::World;
+use crate::world::{World, eventually};
 
 async fn write(org: &Org, who: &str, key: &str) -> u16 {
     let (status, _) = call_as(who, org, "PUT", key, &[], b"bytes").await;
@@ -228,4 +229,25 @@ async fn our_services_ask_for_one_users_objects_and_say_once_who_started_a_run()
         let error = storage(&org).set_run_user(said).await.unwrap_err();
         assert_eq!(CallError::from(error).kind, expected, "{user}");
     }
+}
+
+#[tokio::test]
+async fn the_objects_of_a_removed_user_are_nobodys_and_an_operator_has_them() {
+    let org = shelf().await;
+    assert_eq!(write(&org, "alice", "a/1.txt").await, 201);
+    assert_eq!(write(&org, "alice", "a/2.txt").await, 201);
+    assert_eq!(write(&org, "bob", "b/1.txt").await, 201);
+    let removed = UserEvent {
+        user: "alice".to_owned(),
+        state: UserState::Removed,
+    };
+    org.world
+        .tell(&org.id, UserEvent::TYPE, removed.data())
+        .await;
+    eventually(async || seen(&org, "alice", "").await.is_empty()).await;
+    assert_eq!(read(&org, "alice", "a/1.txt").await, 404);
+    assert_eq!(seen(&org, "admin", "user_id=alice").await, [""; 0]);
+    assert_eq!(seen(&org, "bob", "").await, ["b/1.txt"]);
+    let all = ["a/1.txt", "a/2.txt", "b/1.txt"];
+    assert_eq!(seen(&org, "operator", "").await, all);
 }
