@@ -73,12 +73,9 @@ pub(crate) struct PriceArguments {
     /// For one core for one hour, such as 0.04
     #[arg(long, default_value = "0")]
     per_core_hour: Money,
-    /// For one GiB that leaves us
+    /// For one GiB that leaves us, outputs and logs; compute offers only
     #[arg(long, default_value = "0")]
     per_gib_out: Money,
-    /// For one GiB stored for 30 days
-    #[arg(long, default_value = "0")]
-    per_gib_month: Money,
 }
 
 impl PriceArguments {
@@ -87,7 +84,7 @@ impl PriceArguments {
             currency: self.currency.clone(),
             core_hour_micros: self.per_core_hour.micros(),
             egress_gib_micros: self.per_gib_out.micros(),
-            storage_gib_month_micros: self.per_gib_month.micros(),
+            ..Price::default()
         }
     }
 }
