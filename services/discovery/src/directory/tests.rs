@@ -1,5 +1,8 @@
 //! A directory over a store of its own.
 
+use std::io;
+use std::sync::Mutex as Lock;
+
 use oc_kernel::SystemClock;
 use oc_store::SqliteStore;
 use oc_trust::OrgKeys;
@@ -133,4 +136,48 @@ async fn a_node_blocked_by_its_own_name_is_refused_until_it_is_unblocked() {
     assert_eq!(after.block_of(peer).unwrap().reason, "noise");
     after.unblock_node(peer).await.unwrap();
     assert!(after.block_of(peer).is_none());
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Lock<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn alarms(&self) -> usize {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let alarm = |line: &&str| line.contains("WARN") && line.contains("95 s ahead of ours");
+        text.lines().filter(alarm).count()
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_is_warned_of_once_a_connection() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let (store, mut south, network) = (store().await, South::new(), NetworkId::generate());
+    south.introduction.clock_skew_ms = 95_000;
+    let directory = directory(&store).await;
+    let introduce = || directory.introduce(network, south.peer, Vec::new(), &south.introduction);
+    introduce().await.unwrap();
+    introduce().await.unwrap();
+    assert_eq!(log.alarms(), 1);
+    directory.lose(network, south.peer, "cut").await.unwrap();
+    introduce().await.unwrap();
+    assert_eq!(log.alarms(), 2);
 }
