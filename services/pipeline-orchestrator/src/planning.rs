@@ -359,6 +359,7 @@ fn data_of(
             bytes: one.message.bytes,
             price: one.price.clone(),
             tools: world.tools(&one.of, now),
+            egress_left: world.egress_left(&one.of, now),
             access: world.access(&one.of, now),
         };
         (one.message.input.clone(), data)
@@ -382,6 +383,9 @@ fn data_of(
             price: Price::default(),
             // A grant opens only what its consumer stored itself.
             tools: None,
+            egress_left: stored
+                .as_ref()
+                .and_then(|stored| world.egress_left(stored, now)),
             access: stored.map_or(Access::Own, |stored| world.access(&stored, now)),
         };
         Some((name.clone(), data))

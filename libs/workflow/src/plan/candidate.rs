@@ -85,6 +85,12 @@ pub(crate) enum Obstacle {
         what: String,
         tools: Vec<String>,
     },
+    Egress {
+        owner: String,
+        what: String,
+        bytes: u64,
+        left: u64,
+    },
 }
 
 impl Obstacle {
@@ -126,6 +132,16 @@ impl Obstacle {
                 "{owner} lets only {} read {what}, and only at its own machines",
                 words::list(tools.iter().map(String::as_str), 4)
             ),
+            Self::Egress {
+                owner,
+                what,
+                bytes,
+                left,
+            } => format!(
+                "{} of {what} would leave {owner}, and the grant lets {} more leave: ask {owner} for more",
+                words::bytes(*bytes),
+                words::bytes(*left)
+            ),
             Self::Software(missing) => format!(
                 "{name} does not have {}",
                 words::list(missing.iter().map(String::as_str), 4)
@@ -159,6 +175,7 @@ impl Candidates {
                 let obstacle = closed
                     .clone()
                     .or_else(|| tools_obstacle(site, question))
+                    .or_else(|| egress_obstacle(step, site, question))
                     .or_else(|| step_obstacle(step, site, now));
                 match obstacle {
                     Some(obstacle) => Err(obstacle),
@@ -226,6 +243,24 @@ fn tools_obstacle(site: &Site, question: &Question<'_>) -> Option<Obstacle> {
             owner: data.name.clone(),
             what: data.what.clone(),
             tools: data.tools.clone()?,
+        })
+    })
+}
+
+/// What a step reads elsewhere leaves its holder, within what the grant lets leave.
+fn egress_obstacle(step: &Step, site: &Site, question: &Question<'_>) -> Option<Obstacle> {
+    let read = step
+        .inputs
+        .iter()
+        .filter_map(|input| question.data.get(input));
+    let mut leaving = read.filter(|data| data.org != site.org);
+    leaving.find_map(|data| {
+        let left = data.egress_left.filter(|left| data.bytes > *left)?;
+        Some(Obstacle::Egress {
+            owner: data.name.clone(),
+            what: data.what.clone(),
+            bytes: data.bytes,
+            left,
         })
     })
 }

@@ -169,6 +169,8 @@ pub struct InputData {
     pub access: Access,
     /// The only tools that its holder lets read it, in words; none where any may.
     pub tools: Option<Vec<String>>,
+    /// Bytes that may still leave its holder under the grant; none where nothing bounds them.
+    pub egress_left: Option<u64>,
 }
 
 /// Where the outputs of the run go.

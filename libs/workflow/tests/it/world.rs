@@ -108,6 +108,7 @@ impl World {
             price: Price::default(),
             access: granted(),
             tools: None,
+            egress_left: None,
         };
         Self {
             steps: Steps {

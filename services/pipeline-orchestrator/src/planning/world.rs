@@ -63,6 +63,13 @@ impl World {
         (!grant.tools.is_empty()).then(|| grant.tools.iter().map(name).collect())
     }
 
+    /// Bytes that may still leave under the grant by which we use a listing, as far as we know.
+    pub(super) fn egress_left(&self, of: &ListingRef, now: Timestamp) -> Option<u64> {
+        let grant = self.grant(of, now)?;
+        let used = grant.used.unwrap_or_default().egress_bytes;
+        Some(grant.limits?.egress_bytes.saturating_sub(used))
+    }
+
     /// How we may use machines of somebody: data can be read under a grant whose books are disputed, but nothing
     /// begins under it.
     pub(super) fn access_to_machines(&self, of: &ListingRef, now: Timestamp) -> Access {
@@ -222,6 +229,21 @@ mod tests {
         let named = Some(vec!["`processing.pictures.1.0`".to_owned()]);
         assert_eq!(tools(&world(&[&listed, &any], &[]).await), named);
         assert_eq!(tools(&world(&[&any], &[]).await), None);
+    }
+
+    #[tokio::test]
+    async fn what_may_leave_is_the_grants_limit_without_what_has_left() {
+        let mut bounded = granted(1);
+        let bytes = |egress_bytes| {
+            Some(oc_proto::types::v1::Limits {
+                egress_bytes,
+                ..Default::default()
+            })
+        };
+        (bounded.limits, bounded.used) = (bytes(100), bytes(30));
+        let world = world(&[&bounded], &[]).await;
+        assert_eq!(world.egress_left(&of("dataset.images"), now()), Some(70));
+        assert_eq!(world.egress_left(&of("dataset.others"), now()), None);
     }
 
     #[tokio::test]
