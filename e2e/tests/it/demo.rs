@@ -116,6 +116,8 @@ fn the_demonstration_plays_the_main_job_and_reports_it() {
     ] {
         assert!(report["timings_ms"][phase].is_u64(), "{phase}");
     }
+    let total = report["timings_ms"]["total"].as_u64().unwrap();
+    assert!(total < 15_000, "the story took {total} ms");
     let shown = String::from_utf8_lossy(&output.stdout);
     for words in [
         "Where it ran, and why",

@@ -266,12 +266,53 @@ async fn speak(context: &Context, command: Command) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::Arguments;
 
     #[test]
     fn every_command_has_arguments_that_do_not_clash() {
         Arguments::command().debug_assert();
+    }
+
+    /// What the README gives to type, in its prose and in its indented blocks.
+    fn commands_of_the_readme() -> Vec<String> {
+        let readme = include_str!("../../../README.md");
+        let unfenced: String = readme.split("```").step_by(2).collect();
+        let unbroken = unfenced.replace("\\\n", " ");
+        let (typed, prose): (Vec<_>, Vec<_>) =
+            unbroken.lines().partition(|line| line.starts_with("    "));
+        let prose = prose.join(" ");
+        let quoted = prose.split('`').skip(1).step_by(2);
+        let lines = typed.into_iter().chain(quoted).filter_map(|line| {
+            let line = line.split(" #").next()?.split(" | ").next()?;
+            let at = line.match_indices("opencloud ").map(|(at, _)| at);
+            let at = at.filter(|at| matches!(line[..*at].chars().last(), None | Some(' ')));
+            Some(line[at.min()?..].to_owned())
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn every_command_of_the_readme_can_be_typed() {
+        let commands = commands_of_the_readme();
+        assert!(commands.len() > 30, "{commands:#?}");
+        for command in commands {
+            // What stands in quotes is one word.
+            let parts = command.split(['"', '\'']).enumerate();
+            let joined: String = parts
+                .map(|(at, part)| {
+                    if at % 2 == 1 {
+                        part.replace(' ', "_")
+                    } else {
+                        part.to_owned()
+                    }
+                })
+                .collect();
+            let words = joined.split_whitespace();
+            if let Err(error) = Arguments::try_parse_from(words) {
+                panic!("{command}\n{error}");
+            }
+        }
     }
 }
