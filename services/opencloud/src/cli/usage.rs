@@ -11,7 +11,7 @@ use oc_proto::types::v1::Cause;
 
 use super::ids::ShortIds;
 use super::names::Names;
-use super::output::{fields, safe};
+use super::output::{Field, fields, safe};
 use super::{CommandError, Context, Outcome, find, ids, size, when};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -272,9 +272,9 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             context.output.show(&books, |books| {
                 let disputes: Vec<_> = books.disputes.iter().map(disputed).collect();
                 fields(&[
-                    ("grant", books.grant_id.clone()),
-                    ("records", books.size.to_string()),
-                    ("root", books.root.clone()),
+                    ("grant", Field::from(books.grant_id.clone())),
+                    ("records", books.size.to_string().into()),
+                    ("root", books.root.clone().into()),
                     (
                         "countersigned",
                         if books.countersigned {
@@ -282,9 +282,9 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                         } else {
                             "not yet"
                         }
-                        .to_owned(),
+                        .into(),
                     ),
-                    ("disputes", disputes.join("\n")),
+                    ("disputes", disputes.into()),
                 ]);
             })
         }
