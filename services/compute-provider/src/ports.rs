@@ -20,8 +20,8 @@ use oc_proto::federation::v1::data_service_client::DataServiceClient;
 use oc_proto::federation::v1::objects_service_client::ObjectsServiceClient;
 use oc_proto::federation::v1::{
     AcceptGrantRequest, AccessRequest, EndGrantRequest, GetGrantRequest, GetGrantResponse,
-    NoteGrantRequest, OpenDownloadRequest, RequestGrantRequest, RequestGrantResponse, RequestUploadRequest,
-    RequestUploadResponse,
+    NoteGrantRequest, OpenDownloadRequest, RequestGrantRequest, RequestGrantResponse,
+    RequestUploadRequest, RequestUploadResponse,
 };
 use oc_service::{CallError, Channel, Switchboard};
 use tonic::body::Body;
@@ -178,11 +178,7 @@ impl Ports {
     }
 
     /// Tells a consumer that a grant of ours has news.
-    pub(crate) async fn note_grant(
-        &self,
-        consumer: OrgId,
-        grant_id: String,
-    ) -> Result<(), Error> {
+    pub(crate) async fn note_grant(&self, consumer: OrgId, grant_id: String) -> Result<(), Error> {
         let mut client = self
             .compute(consumer, Purpose::Grant(grant_id.clone()))
             .await?;

@@ -275,15 +275,9 @@ fn an_endless_chain_is_not_followed() {
     for _ in 0..oc_trust::chain::MOST_LINKS {
         chain = chain.with(&first);
     }
-    assert_eq!(
-        verify(&chain, &WORLD.south.id),
-        Err(ChainError::length(9))
-    );
+    assert_eq!(verify(&chain, &WORLD.south.id), Err(ChainError::length(9)));
     let none = Chain::default();
-    assert_eq!(
-        verify(&none, &WORLD.south.id),
-        Err(ChainError::length(0))
-    );
+    assert_eq!(verify(&none, &WORLD.south.id), Err(ChainError::length(0)));
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {

@@ -319,7 +319,11 @@ impl Provider {
     }
 
     /// Counts bytes of an object or an image before somebody else gets them under a grant.
-    pub(crate) async fn take_reading_egress(&self, grant: GrantId, bytes: u64) -> Result<(), Error> {
+    pub(crate) async fn take_reading_egress(
+        &self,
+        grant: GrantId,
+        bytes: u64,
+    ) -> Result<(), Error> {
         let document = self.grant(&grant).await?.value;
         let limits = document
             .grant
