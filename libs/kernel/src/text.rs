@@ -30,6 +30,32 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(shown).collect())
 }
 
+/// True for a character that leaves no trace where it stands: the default ignorable code points (Unicode Standard,
+/// section 5.21; DerivedCoreProperties.txt of version 17). Texts of some scripts need the joiners among them, so only
+/// names do without.
+fn is_ignorable(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 /// Why a text is no name for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DisplayNameError {
@@ -44,15 +70,19 @@ pub enum DisplayNameError {
         /// What was given, in characters.
         length: usize,
     },
-    /// A [hidden](is_hidden) character.
+    /// White space before or after it, which nobody sees in a list.
+    #[error("a name must not begin or end with white space")]
+    Padded,
+    /// A [hidden](is_hidden) character, or one that leaves no trace.
     #[error(
-        "a name must not hold `{}`: leave out control characters and marks that turn the direction of writing",
+        "a name must not hold `{}`: leave out control characters, marks that turn the direction of writing, and what \
+         does not show",
         .0.escape_unicode()
     )]
     Hidden(char),
 }
 
-/// What an organisation calls itself, in any script: 1 to 100 characters, none of them [hidden](is_hidden).
+/// What an organisation calls itself, in any script: 1 to 100 characters that all show, no white space around them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct DisplayName(String);
@@ -71,15 +101,19 @@ impl FromStr for DisplayName {
     type Err = DisplayNameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.trim().is_empty() {
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
             return Err(DisplayNameError::Empty);
+        }
+        if trimmed != text {
+            return Err(DisplayNameError::Padded);
         }
         let length = text.chars().count();
         if length > Self::LIMIT {
             let limit = Self::LIMIT;
             return Err(DisplayNameError::TooLong { limit, length });
         }
-        match text.chars().find(|c| is_hidden(*c)) {
+        match text.chars().find(|c| is_hidden(*c) || is_ignorable(*c)) {
             Some(hidden) => Err(DisplayNameError::Hidden(hidden)),
             None => Ok(Self(text.to_owned())),
         }
@@ -136,6 +170,31 @@ mod tests {
         assert!(refused("Sou\u{202e}ht").contains("\\u{202e}"));
         assert!(refused(" ").contains("empty"));
         assert!(refused(&"é".repeat(101)).contains("101"));
+        for unseen in [
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200c}',
+            '\u{200d}',
+            '\u{2060}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            let shown = format!("{}", unseen.escape_unicode());
+            assert!(
+                refused(&format!("Sou{unseen}th")).contains(&shown),
+                "{shown}"
+            );
+            assert!(
+                refused(&format!("South{unseen}")).contains(&shown),
+                "{shown}"
+            );
+        }
+        for padded in [" South", "South ", "South\u{a0}", "\u{3000}South"] {
+            assert!(refused(padded).contains("white space"), "{padded:?}");
+        }
+        assert!("South Sea".parse::<DisplayName>().is_ok());
         assert!("é".repeat(100).parse::<DisplayName>().is_ok());
     }
 }

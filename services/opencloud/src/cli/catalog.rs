@@ -7,6 +7,7 @@ use oc_proto::catalog::v1::{Listing, ListingKind};
 use oc_proto::json::Word as _;
 use oc_proto::types::v1::Price;
 
+use super::names::Names;
 use super::output::{Field, fields};
 use super::{CommandError, Context, Outcome, find, when};
 
@@ -88,6 +89,7 @@ async fn search(context: &Context, arguments: SearchArguments) -> Outcome {
     if context.output.is_json() {
         return context.output.show(&answer, |_| ());
     }
+    let names = Names::of(context).await.with_owners(&answer.listings);
     context.output.list(
         &answer.listings,
         "nothing found",
@@ -95,7 +97,7 @@ async fn search(context: &Context, arguments: SearchArguments) -> Outcome {
         |listing| {
             let stale = if listing.stale { " (stale)" } else { "" };
             [
-                owner_name(listing),
+                names.show(&listing.owner),
                 listing.listing_id.clone(),
                 kind(listing),
                 listing.title.clone(),

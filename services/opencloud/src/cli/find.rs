@@ -2,51 +2,99 @@
 
 use oc_kernel::OrgId;
 use oc_proto::catalog::v1::Listing;
+use oc_proto::discovery::v1::PeerState;
 
+use super::ids::ShortIds;
 use super::{CommandError, Context};
 
+/// Fewer digits than this name no organisation.
+const FEWEST: usize = 6;
+
+/// An organisation that this node knows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Known {
+    org_id: String,
+    name: String,
+    blocked: bool,
+}
+
 /// An organisation by its id, the begin of its id, or its name. Names are not proven, so a name that two
-/// organisations use is refused.
+/// organisations use is refused; those that are blocked count only where no other is meant.
 pub(crate) async fn organisation(context: &Context, text: &str) -> Result<String, CommandError> {
     if text.parse::<OrgId>().is_ok() {
         return Ok(text.to_owned());
     }
+    let known = known(context).await?;
+    one_of(&known, |known| !known.blocked, text)
+}
+
+/// The same, where a block is to be lifted: those that are blocked come first.
+pub(crate) async fn blocked(context: &Context, text: &str) -> Result<String, CommandError> {
+    if text.parse::<OrgId>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let known = known(context).await?;
+    one_of(&known, |known| known.blocked, text)
+}
+
+async fn known(context: &Context) -> Result<Vec<Known>, CommandError> {
     let own = context.client.discovery().identity().await?;
     let peers = context.client.discovery().peers().await?;
-    let mut known: Vec<(String, String)> = vec![(own.org_id, own.name)];
-    known.extend(
-        peers
-            .into_iter()
-            .filter(|p| !p.org_id.is_empty())
-            .map(|p| (p.org_id, p.name)),
-    );
+    let mut known = vec![Known {
+        org_id: own.org_id,
+        name: own.name,
+        blocked: false,
+    }];
+    let peers = peers.into_iter().filter(|peer| !peer.org_id.is_empty());
+    known.extend(peers.map(|peer| Known {
+        blocked: peer.state == i32::from(PeerState::Blocked),
+        org_id: peer.org_id,
+        name: peer.name,
+    }));
     known.sort();
-    known.dedup();
+    known.dedup_by(|a, b| a.org_id == b.org_id);
+    Ok(known)
+}
+
+/// The one that `text` names; where it names several, the one of them that is `likelier`.
+fn one_of(
+    known: &[Known],
+    likelier: impl Fn(&Known) -> bool,
+    text: &str,
+) -> Result<String, CommandError> {
     let digits = text.strip_prefix("org-").unwrap_or(text);
     let begins = |id: &str| {
-        digits.len() >= 6
+        digits.len() >= FEWEST
             && id
                 .strip_prefix("org-")
                 .is_some_and(|id| id.starts_with(digits))
     };
-    let found: Vec<_> = known
+    let mut found: Vec<_> = known
         .iter()
-        .filter(|(id, name)| name.eq_ignore_ascii_case(text) || begins(id))
+        .filter(|known| known.name.eq_ignore_ascii_case(text) || begins(&known.org_id))
         .collect();
+    if found.iter().any(|known| likelier(known)) {
+        found.retain(|known| likelier(known));
+    }
     match found.as_slice() {
-        [(id, _)] => Ok(id.clone()),
+        [known] => Ok(known.org_id.clone()),
         [] => {
-            let names: Vec<_> = known.iter().map(|(_, name)| name.as_str()).collect();
+            let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
             Err(CommandError::Missing(format!(
                 "no organisation `{text}` is known here; there are: {}",
                 names.join(", ")
             )))
         }
         several => {
-            let ids: Vec<_> = several.iter().map(|(id, _)| id.as_str()).collect();
+            let ids = ShortIds::of(several.iter().map(|known| known.org_id.as_str()));
+            let digits = |id: &str| ids.show(id).trim_start_matches("org-").to_owned();
+            let ids: Vec<_> = several
+                .iter()
+                .map(|known| format!("`{}`", digits(&known.org_id)))
+                .collect();
             Err(CommandError::input(format!(
-                "`{text}` is not one organisation: {}",
-                ids.join(", ")
+                "`{text}` is not one organisation: write {} in its place; `opencloud peers` shows who has which id",
+                ids.join(" or ")
             )))
         }
     }
@@ -78,4 +126,55 @@ pub(crate) fn short(org_id: &str) -> String {
     org_id
         .parse::<OrgId>()
         .map_or_else(|_| org_id.to_owned(), |org| org.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(byte: u8, name: &str, blocked: bool) -> Known {
+        Known {
+            org_id: OrgId::from_digest([byte; 32]).to_string(),
+            name: name.to_owned(),
+            blocked,
+        }
+    }
+
+    fn found(known: &[Known], text: &str) -> Result<String, String> {
+        one_of(known, |known| !known.blocked, text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_name_of_two_is_refused_with_what_to_write_instead() {
+        let known = [
+            known(1, "North", false),
+            known(2, "South", false),
+            known(3, "south", false),
+        ];
+        assert_eq!(found(&known, "North").unwrap(), known[0].org_id);
+        let refused = found(&known, "South").unwrap_err();
+        assert!(
+            refused.contains("write `02020202` or `03030303`"),
+            "{refused}"
+        );
+        assert_eq!(found(&known, "03030303").unwrap(), known[2].org_id);
+        assert!(
+            found(&known, "East")
+                .unwrap_err()
+                .contains("no organisation")
+        );
+    }
+
+    #[test]
+    fn one_that_is_blocked_takes_no_name_from_another() {
+        let known = [
+            known(2, "South", false),
+            known(3, "South", true),
+            known(4, "West", true),
+        ];
+        assert_eq!(found(&known, "South").unwrap(), known[0].org_id);
+        assert_eq!(found(&known, "West").unwrap(), known[2].org_id);
+        let lifted = one_of(&known, |known| known.blocked, "South").unwrap();
+        assert_eq!(lifted, known[1].org_id);
+    }
 }

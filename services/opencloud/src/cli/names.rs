@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use oc_kernel::OrgId;
+use oc_proto::catalog::v1::Listing;
 
 use super::{Context, find};
 
@@ -27,16 +28,29 @@ impl Names {
         Self(names)
     }
 
+    /// These, and owners by the names that their listings bear: a listing outlives the sight of its owner.
+    pub(crate) fn with_owners(mut self, listings: &[Listing]) -> Self {
+        for listing in listings.iter().filter(|it| !it.owner_name.is_empty()) {
+            let known = self.0.entry(listing.owner.clone());
+            known.or_insert_with(|| listing.owner_name.clone());
+        }
+        self
+    }
+
     /// The name; with the begin of the id where another has the same name, and that alone without a name.
     pub(crate) fn show(&self, org_id: &str) -> String {
         let short = find::short(org_id);
         match self.0.get(org_id) {
-            Some(name) if self.0.values().filter(|other| *other == name).count() > 1 => {
-                format!("{name} ({short})")
-            }
+            Some(name) if self.is_shared(name) => format!("{name} ({short})"),
             Some(name) => name.clone(),
             None => short,
         }
+    }
+
+    fn is_shared(&self, name: &str) -> bool {
+        let lower = name.to_lowercase();
+        let same = self.0.values().filter(|it| it.to_lowercase() == lower);
+        same.count() > 1
     }
 
     /// A text with names in place of OrgIds.
@@ -87,5 +101,19 @@ mod tests {
             "North: `South (02020202)` lists no org-chart; ask 09090909"
         );
         assert_eq!(names.in_text("org-é"), "org-é");
+    }
+
+    #[test]
+    fn a_listing_of_someone_with_the_same_name_is_told_by_its_owners_id() {
+        let names = Names([(org(2), "South".to_owned())].into());
+        let listing = Listing {
+            owner: org(3),
+            owner_name: "SOUTH".to_owned(),
+            ..Listing::default()
+        };
+        assert_eq!(names.show(&org(2)), "South");
+        let names = names.with_owners(&[listing]);
+        assert_eq!(names.show(&org(2)), "South (02020202)");
+        assert_eq!(names.show(&org(3)), "SOUTH (03030303)");
     }
 }

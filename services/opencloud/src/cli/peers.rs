@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use oc_proto::discovery::v1::{BlockPeerRequest, PeerState};
 use oc_proto::json::Word as _;
 
-use super::{Context, Outcome, find, when};
+use super::{CommandError, Context, Outcome, find, when};
 
 #[derive(Debug, Args)]
 pub(crate) struct PeersArguments {
@@ -69,7 +69,7 @@ pub(crate) async fn run(context: &Context, arguments: PeersArguments) -> Outcome
             )
         }
         PeersCommand::Block { peer, reason } => {
-            let peer = id_of(context, peer).await;
+            let peer = or_node(find::organisation(context, &peer).await, peer)?;
             context.confirm(&format!("Block {peer}? Its grants stop working at once."))?;
             discovery
                 .block(&BlockPeerRequest {
@@ -81,7 +81,7 @@ pub(crate) async fn run(context: &Context, arguments: PeersArguments) -> Outcome
             Ok(())
         }
         PeersCommand::Unblock { peer } => {
-            let peer = id_of(context, peer).await;
+            let peer = or_node(find::blocked(context, &peer).await, peer)?;
             discovery.unblock(&peer).await?;
             context.output.say(&format!("unblocked {peer}"));
             Ok(())
@@ -89,7 +89,10 @@ pub(crate) async fn run(context: &Context, arguments: PeersArguments) -> Outcome
     }
 }
 
-/// An organisation that is known by name, else the text itself, which may be a PeerId.
-async fn id_of(context: &Context, peer: String) -> String {
-    find::organisation(context, &peer).await.unwrap_or(peer)
+/// The organisation that was found, else the text itself, which may be a PeerId.
+fn or_node(found: Result<String, CommandError>, text: String) -> Result<String, CommandError> {
+    match found {
+        Err(CommandError::Missing(_)) => Ok(text),
+        found => found,
+    }
 }
