@@ -34,7 +34,7 @@ impl Lookup {
             Command::Retry(_) => ("retry", "runs"),
             Command::Results(_) => ("results", "runs"),
             Command::Explain(_) => ("explain", "runs"),
-            Command::Usage(_) => ("usage", "grant list"),
+            Command::Usage(_) => ("usage", "usage records"),
             Command::Up(_)
             | Command::Demo(_)
             | Command::Cwl(_)

@@ -23,6 +23,11 @@ const GRANT: Kind = Kind {
     prefix: "grant",
     list: "grant list --all",
 };
+/// A grant by its books, which outlive it.
+const BOOKS: Kind = Kind {
+    list: "usage records",
+    ..GRANT
+};
 const RUN: Kind = Kind {
     name: "run",
     prefix: "run",
@@ -48,11 +53,30 @@ pub(crate) async fn grant(context: &Context, text: &str) -> Result<String, Comma
     one_of(GRANT, &ids, text)
 }
 
-/// The grant that was typed; without one, all grants, which is what an empty id stands for.
-pub(crate) async fn grant_or_all(context: &Context, text: &str) -> Result<String, CommandError> {
+/// The grant whose books are asked for: one that there is, or one of which only the books are left.
+pub(crate) async fn books(context: &Context, text: &str) -> Result<String, CommandError> {
+    if text.parse::<oc_kernel::GrantId>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    // Grants are for operators; a user has those of their own records.
+    let grants = context.client.compute().grants(false).await;
+    let mut ids: Vec<_> = grants
+        .unwrap_or_default()
+        .into_iter()
+        .map(|grant| grant.grant_id)
+        .collect();
+    let records = context.client.accounting().records("", "").await?;
+    ids.extend(records.into_iter().map(|record| record.grant_id));
+    ids.sort();
+    ids.dedup();
+    one_of(BOOKS, &ids, text)
+}
+
+/// The books that were typed; without them, all, which is what an empty id stands for.
+pub(crate) async fn books_or_all(context: &Context, text: &str) -> Result<String, CommandError> {
     match text {
         "" => Ok(String::new()),
-        text => grant(context, text).await,
+        text => books(context, text).await,
     }
 }
 

@@ -129,7 +129,8 @@ async fn what_leaving_means(context: &Context, network: &Network) -> Result<Stri
     }
     text.push_str(
         "What its members had here is deleted: their fragments, files, reservations and listings. The books stay: \
-         usage records, signed heads, grants, and the keys that verify them. So does what is yours.",
+         usage records, signed heads, grants, and the keys that verify them; `opencloud usage records` lists them. \
+         So does what is yours.",
     );
     Ok(text)
 }

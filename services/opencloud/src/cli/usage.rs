@@ -204,7 +204,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             )
         }
         UsageCommand::Records { grant, month } => {
-            let grant = ids::grant_or_all(context, &grant).await?;
+            let grant = ids::books_or_all(context, &grant).await?;
             let records = accounting.records(&grant, &month).await?;
             let names = Names::of(context).await;
             let own = context.client.discovery().identity().await?.org_id;
@@ -256,7 +256,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                 ExportForm::Json => Export::Json,
                 ExportForm::Csv => Export::Csv,
             };
-            let grant = ids::grant_or_all(context, &grant).await?;
+            let grant = ids::books_or_all(context, &grant).await?;
             let content = accounting.export(&grant, &month, format).await?;
             match file {
                 Some(file) => std::fs::write(&file, &content).map_err(anyhow::Error::from)?,
@@ -267,7 +267,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             Ok(())
         }
         UsageCommand::Books { grant } => {
-            let grant = ids::grant(context, &grant).await?;
+            let grant = ids::books(context, &grant).await?;
             let books = accounting.books(&grant).await?;
             context.output.show(&books, |books| {
                 let disputes: Vec<_> = books.disputes.iter().map(disputed).collect();
@@ -289,7 +289,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             })
         }
         UsageCommand::Settle { grant } => {
-            let grant = ids::grant(context, &grant).await?;
+            let grant = ids::books(context, &grant).await?;
             let answer = accounting.settle(&grant).await?;
             context.output.show(&answer, |answer| {
                 if answer.countersigned {
