@@ -187,6 +187,9 @@ pub(crate) enum CommandError {
     /// A person said no.
     #[error("nothing was done")]
     Declined,
+    /// A person went away from something that goes on.
+    #[error("{0}")]
+    Left(String),
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -197,6 +200,9 @@ impl CommandError {
         Self::Input(text.into())
     }
 }
+
+/// What a shell says of a command that Ctrl-C ended: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
 
 pub(crate) type Outcome = Result<(), CommandError>;
 
@@ -228,6 +234,10 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(CommandError::Left(what)) => {
+            anstream::eprintln!("{what}");
+            ExitCode::from(INTERRUPTED)
+        }
         Err(error) => {
             let failure = Failure::of(&error, lookup, &names);
             failure.show(options.output == Format::Json);

@@ -35,7 +35,7 @@ impl Failure {
             }
             CommandError::Input(_) => (Kind::Invalid, None, None),
             CommandError::Missing(_) => (Kind::NotFound, None, None),
-            CommandError::Declined => (Kind::Precondition, None, None),
+            CommandError::Declined | CommandError::Left(_) => (Kind::Precondition, None, None),
             CommandError::Other(_) => (Kind::Internal, None, None),
         };
         let local = || format!("https://open-cloud.dev/problems/{}", kind.as_str());

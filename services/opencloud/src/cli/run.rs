@@ -8,10 +8,11 @@ use futures::StreamExt as _;
 use oc_kernel::Money;
 use oc_proto::json::Word as _;
 use oc_proto::pipeline::v1::{
-    FragmentState, ListingRef, OutputPlace, PlanRunResponse, RunRequest, RunState, StartRunRequest,
-    WatchRunResponse, watch_run_response,
+    FragmentState, ListingRef, OutputPlace, PlanRunResponse, Run, RunRequest, RunState,
+    StartRunRequest, WatchRunResponse, watch_run_response,
 };
 
+use super::names::Names;
 use super::output::safe;
 use super::query::QueryArguments;
 use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
@@ -56,7 +57,7 @@ pub(crate) struct PlanArguments {
 pub(crate) struct RunArguments {
     #[command(flatten)]
     what: WhatArguments,
-    /// Start it and return at once
+    /// Start it and return at once; Ctrl-C does the same later
     #[arg(long)]
     detach: bool,
     /// No progress
@@ -126,7 +127,8 @@ fn is_meant_as_file(path: &Path) -> bool {
 pub(crate) async fn plan(context: &Context, arguments: PlanArguments) -> Outcome {
     let request = arguments.what.request(context).await?;
     let plan = context.client.pipeline().plan(&request).await?;
-    context.output.show(&plan, show_plan)
+    let names = Names::of(context).await;
+    context.output.show(&plan, |plan| show_plan(plan, &names))
 }
 
 pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
@@ -149,13 +151,12 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
             anstream::eprintln!("watch it with: opencloud runs {}", run.run_id);
         });
     }
-    follow(
-        context,
-        &run.run_id,
-        arguments.quiet || context.output.is_json(),
-    )
-    .await?;
-    let run = pipeline.run(&run.run_id).await?;
+    let quiet = arguments.quiet || context.output.is_json();
+    let run = tokio::select! {
+        biased;
+        Ok(()) = tokio::signal::ctrl_c() => return Err(CommandError::Left(goes_on(&run.run_id))),
+        over = over(context, &run.run_id, quiet) => over?,
+    };
     context.output.show(&run, runs::show)?;
     match RunState::try_from(run.state) {
         Ok(RunState::Succeeded) => Ok(()),
@@ -164,6 +165,19 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
             run.run_id
         ))),
     }
+}
+
+/// The run when it is over.
+async fn over(context: &Context, run_id: &str, quiet: bool) -> Result<Run, CommandError> {
+    follow(context, run_id, quiet).await?;
+    Ok(context.client.pipeline().run(run_id).await?)
+}
+
+/// What is said to whom Ctrl-C took away from a run.
+fn goes_on(run_id: &str) -> String {
+    format!(
+        "the run goes on: `opencloud cancel {run_id}` stops it, `opencloud runs {run_id}` shows it"
+    )
 }
 
 /// Shows a run's events until it is over.
@@ -219,7 +233,7 @@ fn cost(plan: &PlanRunResponse) -> String {
     }
 }
 
-fn show_plan(plan: &PlanRunResponse) {
+fn show_plan(plan: &PlanRunResponse, names: &Names) {
     for data in &plan.data {
         anstream::println!(
             "input {}: {} images, {}",
@@ -233,11 +247,11 @@ fn show_plan(plan: &PlanRunResponse) {
         anstream::println!(
             "{bold}{}{bold:#} at {bold}{}{bold:#}: {}",
             safe(&fragment.steps.join(", ")),
-            safe(&fragment.site_name),
+            safe(&names.show(&fragment.site)),
             safe(&fragment.reason)
         );
         for other in &fragment.alternatives {
-            let text = format!("not {}: {}", other.site_name, other.reason);
+            let text = format!("not {}: {}", names.show(&other.site), other.reason);
             anstream::println!("    {}", safe(&text));
         }
     }
