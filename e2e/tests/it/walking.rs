@@ -205,6 +205,13 @@ async fn the_walk_of_the_readme_works_word_for_word() {
     assert!(pictures.len() >= 3, "{pictures:?}");
     assert!(pictures.iter().any(|path| is_picture(path)), "{pictures:?}");
     south.reads("opencloud network list", &["in no network"]);
+    south.reads("opencloud grant list --all", &["no grants"]);
+    south.reads("opencloud usage records", &[&grant]);
+    south.reads(&format!("opencloud usage books {grant}"), &["records 1"]);
+    let left = south.types(&format!(
+        "opencloud usage export --grant {grant} | sha256sum"
+    ));
+    assert_eq!(left, exports[0]);
 }
 
 /// "The same with `run` and `--prefix toulouse` does it": it asks, and then it does.
