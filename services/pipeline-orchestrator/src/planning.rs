@@ -7,7 +7,7 @@ mod sites;
 mod tools;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oc_cwl::Document;
@@ -69,10 +69,11 @@ async fn make_plan(
     let grants = context.grants.all().await;
     let grants = grants.map_err(RunError::call("our grants cannot be read"))?;
     let disputes = world::disputes(context.books.as_ref(), &grants).await;
-    let world = World {
+    let mut world = World {
         me,
         grants,
         disputes,
+        looked_at: BTreeSet::new(),
     };
     let storage = storage(context, &world, asked.output.unwrap_or_default(), now).await?;
 
@@ -95,6 +96,10 @@ async fn make_plan(
     let counted = count::count(context, &world, run, &spec, now).await?;
     let data = data_of(&world, &spec, &counted, now);
     tools::check(context, &world, &spec, &data, now).await?;
+    let listing = data.values().filter(|data| data.tools.is_some());
+    world.looked_at = listing
+        .filter_map(|data| Some(data.access.grant()?.to_string()))
+        .collect();
     let lengths = lengths(&spec, &counted);
     let sites = sites::look(context, &world, run, &placement, now).await?;
     remember_grants(&mut spec, &data, &storage.1);

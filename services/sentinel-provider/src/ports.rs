@@ -6,6 +6,8 @@ use oc_proto::catalog::v1::{Listing, PublishListingRequest, WithdrawListingReque
 use oc_proto::compute::v1::grant_service_client::GrantServiceClient;
 use oc_proto::compute::v1::{CheckGrantRequest, CountEgressRequest};
 use oc_service::{CallError, Channel, Switchboard};
+use oc_trust::Grant;
+use oc_trust::envelope::Unverified;
 
 use crate::NAME;
 
@@ -19,7 +21,7 @@ impl Grants {
         Self(GrantServiceClient::new(channel))
     }
 
-    /// The generation of a grant that lets `consumer` use the listing now.
+    /// The grant, where it lets `consumer` use the listing now.
     ///
     /// # Errors
     /// Why it does not.
@@ -28,14 +30,19 @@ impl Grants {
         grant_id: &str,
         listing_id: &str,
         consumer: &OrgId,
-    ) -> Result<u64, CallError> {
+    ) -> Result<Checked, CallError> {
         let request = CheckGrantRequest {
             grant_id: grant_id.to_owned(),
             listing_id: listing_id.to_owned(),
             consumer: consumer.to_string(),
         };
-        let answer = self.0.clone().check_grant(request).await?;
-        Ok(answer.into_inner().generation)
+        let answer = self.0.clone().check_grant(request).await?.into_inner();
+        // Our own compute-provider has verified it. One that cannot be read is taken for the narrowest.
+        let grant = Unverified::<Grant>::parse(&answer.envelope);
+        Ok(Checked {
+            generation: answer.generation,
+            lists_tools: grant.map_or(true, |grant| grant.claim().tools.is_some()),
+        })
     }
 
     /// Counts bytes of a listing that are about to leave under a grant.
@@ -58,6 +65,14 @@ impl Grants {
         self.0.clone().count_egress(request).await?;
         Ok(())
     }
+}
+
+/// A grant that is good.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Checked {
+    pub(crate) generation: u64,
+    /// Whether it lists the tools that may read its data.
+    pub(crate) lists_tools: bool,
 }
 
 /// The catalogue, where our datasets are listed.

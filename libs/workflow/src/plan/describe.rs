@@ -386,7 +386,7 @@ impl<'a> View<'a> {
         };
         let price = match score.price {
             Money::ZERO => "free of charge".to_owned(),
-            price => format!("at most {price} {}", site.price.currency),
+            price => format!("about {price} {}", site.price.currency),
         };
         let capacity = match score.waits {
             0 => format!("{} free", words::cores(site.free.cores)),

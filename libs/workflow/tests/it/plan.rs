@@ -41,7 +41,7 @@ fn steps_go_next_to_their_data_and_the_plan_says_so() {
     assert!(fragment.site.grant.is_some());
     assert_eq!(
         fragment.reason,
-        "nearest to the data: its data (8 MB) is there, 4 MB to move; at most 0.002 EUR; 8 cores free"
+        "nearest to the data: its data (8 MB) is there, 4 MB to move; about 0.002 EUR; 8 cores free"
     );
     let home = &fragment.alternatives[0];
     assert!(home.usable);

@@ -282,6 +282,9 @@ impl Provider {
         let now = self.clock.now();
         let egress = admit_submission(org, &authority, &grant, &submission, listed.as_ref(), now)?;
         covered(new, &authority)?;
+        if listed.is_some() {
+            nothing_beside(new, &me)?;
+        }
         self.check_own_inputs(new, &authority, &me).await?;
         Ok(Right {
             grant: Some(grant),
@@ -328,6 +331,35 @@ impl Provider {
             }
         }
         Ok(listed)
+    }
+}
+
+/// A listed tool reads datasets of ours and nothing else. What its consumer could choose freely, a file of its own or
+/// one written into the job, might be chosen so that the tool's results tell the data.
+fn nothing_beside(new: &NewAttempt, me: &OrgId) -> Result<(), Error> {
+    let others = |input: &&Input| input.object.owner != *me || input.object.role != Role::Data;
+    if let Some(input) = new.inputs.iter().find(others) {
+        return Err(Refusal::Beside(input.object.name.to_string()).into());
+    }
+    let job: serde_json::Value = serde_json::from_str(&new.job).unwrap_or_default();
+    match written_in(&job) {
+        true => Err(Refusal::Beside("a file written into the job".to_owned()).into()),
+        false => Ok(()),
+    }
+}
+
+/// Whether a job holds a File or Directory by its content (CWL v1.2, File `contents`, Directory `listing`).
+fn written_in(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Array(values) => values.iter().any(written_in),
+        serde_json::Value::Object(fields) => {
+            let has = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+            let class = fields.get("class").and_then(serde_json::Value::as_str);
+            class == Some("File") && has("contents")
+                || class == Some("Directory") && has("listing")
+                || fields.values().any(written_in)
+        }
+        _ => false,
     }
 }
 

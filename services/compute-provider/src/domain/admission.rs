@@ -77,6 +77,12 @@ pub enum Refusal {
          unchanged"
     )]
     NotListed,
+    /// What a listed tool reads beside the data could make it tell them.
+    #[error(
+        "the grant lists the tools that may read its data, and with nothing of others beside it: `{0}` is no dataset of \
+         ours"
+    )]
+    Beside(String),
 }
 
 impl Classify for Refusal {
@@ -94,7 +100,8 @@ impl Classify for Refusal {
             | Refusal::OldGeneration { .. }
             | Refusal::Elsewhere(_)
             | Refusal::NotTheConsumer { .. }
-            | Refusal::NotListed => Kind::Forbidden,
+            | Refusal::NotListed
+            | Refusal::Beside(_) => Kind::Forbidden,
         }
     }
 

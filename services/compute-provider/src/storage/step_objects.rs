@@ -61,10 +61,11 @@ impl StepObjects for Provider {
                     .stream,
             )
         } else {
-            let delegation = match (own, input.delegation.is_empty()) {
-                // What is ours is opened by the chain of the submission.
-                (true, true) => payload.delegation.clone(),
-                _ => input.delegation.clone(),
+            // What is ours is opened by the chain of the submission, which was verified at admission; a chain that
+            // came with the input is looked at by the owner it is for, and by nobody here.
+            let delegation = match own {
+                true => payload.delegation.clone(),
+                false => input.delegation.clone(),
             };
             let delegation = delegation.into_iter().map(String::into_bytes).collect();
             let key = &attempt.key;

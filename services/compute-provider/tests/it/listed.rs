@@ -7,7 +7,7 @@ use oc_trust::Digest;
 use serde_json::{Value, json};
 
 use crate::attempts::story;
-use crate::work::Attempt;
+use crate::work::{Attempt, staged};
 use crate::world::eventually;
 
 #[tokio::test]
@@ -105,6 +105,28 @@ async fn a_listed_service_runs_whole_and_no_other_arrangement_of_its_tools() {
         let error = CallError::from(attempt.refused(&north, &south, submission).await);
         assert_eq!(error.kind, Kind::Forbidden);
         assert!(error.message.contains("whole and unchanged"), "{error}");
+        attempt.release(&north, &south).await;
+    }
+    // What North could choose freely beside the data might make the tool tell them.
+    let mut beside = submitted(&service());
+    beside.inputs = vec![staged("own", north.id, "toulouse/own.txt", b"1000")];
+    let mut written = submitted(&service());
+    for (attempt, job) in [
+        (&mut beside, json!({"text": "hello"})),
+        (
+            &mut written,
+            json!({"text": {"class": "File", "contents": "1000"}}),
+        ),
+    ] {
+        let held = attempt.reserve(&north, &south).await.unwrap();
+        let mut submission = attempt.submission(&north, &south, &held).await;
+        submission.fragment.as_mut().unwrap().job_json = job.to_string();
+        let error = CallError::from(attempt.refused(&north, &south, submission).await);
+        assert_eq!(error.kind, Kind::Forbidden);
+        assert!(
+            error.message.contains("nothing of others beside"),
+            "{error}"
+        );
         attempt.release(&north, &south).await;
     }
     submitted(&service()).start(&north, &south).await;

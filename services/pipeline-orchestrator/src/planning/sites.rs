@@ -294,6 +294,7 @@ mod tests {
             },
             grants: vec![granted],
             disputes: BTreeMap::new(),
+            looked_at: Default::default(),
         };
         let placement = Placement {
             strategy: Strategy::NearData,

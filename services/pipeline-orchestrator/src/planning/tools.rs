@@ -26,6 +26,7 @@ pub(super) async fn check(
     data: &BTreeMap<String, InputData>,
     now: Timestamp,
 ) -> Result<(), RunError> {
+    let all = data;
     let restricted = data.iter().filter_map(|(input, data)| {
         let names = data.tools.as_ref()?;
         let Input::Dataset { dataset, .. } = &spec.inputs.get(input)?.input else {
@@ -35,6 +36,19 @@ pub(super) async fn check(
     });
     let most_bytes = context.settings.document_bytes;
     for (input, data, names, grant) in restricted {
+        let beside = |(_, its): &(&String, &InputData)| its.org != data.org;
+        if let Some((other, its)) = all.iter().find(beside) {
+            let reason = format!(
+                "{} lets {} read {} with nothing of others beside it, and `{other}` is {}'s: what it makes of both \
+                 could tell the data",
+                data.name,
+                names.join(" or "),
+                data.what,
+                its.name
+            );
+            let input = input.clone();
+            return Err(PlanError::Data { input, reason }.into());
+        }
         let own = names_of(spec.document.clone(), most_bytes).await?;
         if !listed(context.catalogue.as_ref(), &grant.tools, &own, most_bytes).await? {
             let (owner, what) = (&data.name, &data.what);

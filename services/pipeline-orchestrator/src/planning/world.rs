@@ -1,6 +1,6 @@
 //! What planning knows of the world: who we are, our grants, and which of them are of no use now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
@@ -21,11 +21,23 @@ pub(super) struct World {
     pub(super) grants: Vec<Grant>,
     /// By grant what its books are disputed for: its provider starts nothing under it meanwhile.
     pub(super) disputes: BTreeMap<String, String>,
+    /// Grants that list tools and by which data of this run are read. Their owner looks at what reads them, so the
+    /// machines there are used under the same grant.
+    pub(super) looked_at: BTreeSet<String>,
 }
 
 impl World {
     /// How we may use a listing of somebody.
     pub(super) fn access(&self, of: &ListingRef, now: Timestamp) -> Access {
+        self.access_among(of, now, |_| true)
+    }
+
+    fn access_among(
+        &self,
+        of: &ListingRef,
+        now: Timestamp,
+        may: impl Fn(&Grant) -> bool,
+    ) -> Access {
         if of.owner == self.me.org {
             return Access::Own;
         }
@@ -34,12 +46,14 @@ impl World {
             !grant.given
                 && grant.provider == owner
                 && grant.listing_ids.iter().any(|id| id == of.listing.as_str())
+                && may(grant)
         };
         let covering: Vec<&Grant> = self.grants.iter().filter(covers).collect();
         let active = covering.iter().filter(|g| g.state() == GrantState::Active);
         let best = active.max_by_key(|grant| {
             let undisputed = !self.disputes.contains_key(&grant.grant_id);
-            (undisputed, grant.not_after_ms)
+            // One that lists tools lets others do nothing.
+            (undisputed, grant.tools.is_empty(), grant.not_after_ms)
         });
         match best.or(covering.first()) {
             Some(grant) => access_of(grant, now),
@@ -73,7 +87,13 @@ impl World {
     /// How we may use machines of somebody: data can be read under a grant whose books are disputed, but nothing
     /// begins under it.
     pub(super) fn access_to_machines(&self, of: &ListingRef, now: Timestamp) -> Access {
-        let access = self.access(of, now);
+        let owner = of.owner.to_string();
+        let looked_at = |grant: &Grant| self.looked_at.contains(&grant.grant_id);
+        let bound = self
+            .grants
+            .iter()
+            .any(|grant| grant.provider == owner && looked_at(grant));
+        let access = self.access_among(of, now, |grant| !bound || looked_at(grant));
         let grant = access.grant().map(|grant| grant.to_string());
         match grant.and_then(|grant| self.disputes.get(&grant)) {
             Some(reason) => Access::Disputed {
@@ -183,6 +203,7 @@ mod tests {
             },
             disputes: disputes(&books, &grants).await,
             grants,
+            looked_at: BTreeSet::new(),
         }
     }
 
@@ -227,8 +248,22 @@ mod tests {
         let any = granted(1);
         let tools = |world: &World| world.tools(&of("dataset.images"), now());
         let named = Some(vec!["`processing.pictures.1.0`".to_owned()]);
-        assert_eq!(tools(&world(&[&listed, &any], &[]).await), named);
+        assert_eq!(tools(&world(&[&listed], &[]).await), named);
         assert_eq!(tools(&world(&[&any], &[]).await), None);
+    }
+
+    #[tokio::test]
+    async fn a_grant_that_lists_tools_is_used_for_its_own_data_and_for_nothing_else() {
+        let (mut listed, any) = (granted(9), granted(1));
+        listed.tools = vec![format!("{}/processing.pictures.1.0", listed.provider)];
+        let mut world = world(&[&listed, &any], &[]).await;
+        let machines = |world: &World| {
+            let access = world.access_to_machines(&of("compute.machines"), now());
+            access.grant().map(|grant| grant.to_string())
+        };
+        assert_eq!(machines(&world), Some(any.grant_id.clone()));
+        world.looked_at.insert(listed.grant_id.clone());
+        assert_eq!(machines(&world), Some(listed.grant_id));
     }
 
     #[tokio::test]

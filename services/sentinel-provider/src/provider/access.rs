@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::Provider;
 use crate::convert;
 use crate::domain::{DataError, Reservation};
+use crate::ports::Checked;
 
 /// A file on its way out.
 pub(crate) struct Opened {
@@ -69,7 +70,11 @@ impl Provider {
             false => Some(self.authority(caller, request, reservation).await?),
         };
         reservation.check(now_ms)?;
-        let generation = self.check_reservation_grant(reservation).await?;
+        let checked = self.check_reservation_grant(reservation).await?;
+        let generation = checked.generation;
+        if caller.own {
+            self.check_home(request, reservation, checked).await?;
+        }
         let shown = authority.as_ref().and_then(|a| a.grant.as_ref());
         if let Some(grant) = shown.filter(|grant| grant.generation != generation) {
             return Err(DataError::Generation {
@@ -112,6 +117,34 @@ impl Provider {
             });
         }
         Ok(pb::AccessResponse { objects })
+    }
+
+    /// Whether an attempt at our own machines may read a partner's reservation: it must be that partner's, and
+    /// where the grant lists the tools that read, the attempt must have been admitted under that grant, so that its
+    /// tool was looked at. compute-provider has verified the chain.
+    async fn check_home(
+        &self,
+        request: &pb::AccessRequest,
+        reservation: &Reservation,
+        checked: Checked,
+    ) -> Result<(), DataError> {
+        if reservation.holder == self.owner().await? {
+            return Ok(());
+        }
+        let chain = chain_of(&request.delegation)?;
+        let envelope = chain.grant.ok_or(DataError::Mismatch("grant"))?;
+        let grant = Unverified::<Grant>::parse(&envelope).map_err(|source| ChainError::Open {
+            part: "the grant".to_owned(),
+            source,
+        })?;
+        let grant = grant.claim();
+        if grant.consumer != reservation.holder {
+            return Err(DataError::Mismatch("consumer"));
+        }
+        if checked.lists_tools && grant.id.to_string() != reservation.grant_id {
+            return Err(DataError::Mismatch("grant"));
+        }
+        Ok(())
     }
 
     fn token(&self, ticket: &Ticket, end_ms: u64) -> Result<String, DataError> {
@@ -243,7 +276,7 @@ impl Provider {
         }
         let reservation = self.reservation_of(ticket).await?;
         reservation.check(self.clock().now_ms())?;
-        self.check_reservation_grant(&reservation).await
+        Ok(self.check_reservation_grant(&reservation).await?.generation)
     }
 
     async fn reservation_of(&self, ticket: &Ticket) -> Result<Reservation, DataError> {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::Provider;
 use crate::convert;
 use crate::domain::{DataError, Nearest, Query, Reservation, operation_key};
+use crate::ports::Checked;
 
 /// Longest id of a run or an operation, in bytes.
 const LONGEST_ID: usize = 200;
@@ -293,21 +294,21 @@ impl Provider {
         Ok(())
     }
 
-    /// The generation of the grant that a reservation was made under, which must still be good; zero for
-    /// one of our own.
+    /// The grant that a reservation was made under, which must still be good; none of any generation for one of
+    /// our own.
     pub(super) async fn check_reservation_grant(
         &self,
         reservation: &Reservation,
-    ) -> Result<u64, DataError> {
+    ) -> Result<Checked, DataError> {
         if reservation.grant_id.is_empty() {
-            return Ok(0);
+            return Ok(Checked::default());
         }
         let listing_id = crate::domain::listing_id(&reservation.dataset);
         let grants = &self.0.grants;
-        let generation = grants
+        let checked = grants
             .check(&reservation.grant_id, &listing_id, &reservation.holder)
             .await?;
-        Ok(generation)
+        Ok(checked)
     }
 }
 

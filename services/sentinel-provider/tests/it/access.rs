@@ -222,6 +222,19 @@ impl Lent {
         countersign(&world.north.signer, half).await.unwrap()
     }
 
+    /// Asks as South's own machines, for an attempt that was admitted under `grant`.
+    async fn at_home(
+        &self,
+        world: &World,
+        grant: &Grant,
+    ) -> Result<tonic::Response<pb::AccessResponse>, tonic::Status> {
+        let half = seal(&world.south.signer, grant.clone()).await.unwrap();
+        let both = countersign(&world.north.signer, half).await.unwrap();
+        let mut request = request(&self.held, &[B04]);
+        request.delegation = vec![both.bytes().to_vec()];
+        world.own().access(request).await
+    }
+
     /// Asks as `presenter` with a delegation of `issuer` to `audience` that opens the keys.
     async fn ask(
         &self,
@@ -408,7 +421,7 @@ async fn a_grant_that_names_its_tools_gives_no_bytes_to_another_site() {
         assert!(text.contains("only at its owner's machines"), "{text}");
     }
     // South's own machines look at what they run, and are not another site.
-    let here = world.own().access(request(&lent.held, &[B04])).await;
+    let here = lent.at_home(&world, &lent.grant).await;
     assert_eq!(here.unwrap().into_inner().objects.len(), 1);
 }
 
@@ -439,11 +452,26 @@ async fn bytes_that_leave_are_counted_against_the_grant_and_end_with_it() {
         "{text}"
     );
     // What South's own machines read does not leave.
-    let here = world.own().access(request(&lent.held, &[B04])).await;
+    let here = lent.at_home(&world, &lent.grant).await;
     let here = here.unwrap().into_inner();
     assert_eq!(
         world.bulk(&here.objects[0].token, 0).await.0,
         StatusCode::OK
     );
     assert_eq!(left(), length - 10);
+}
+
+#[tokio::test]
+async fn at_home_too_listed_data_open_only_under_their_own_grant() {
+    let world = World::demo().await;
+    let lent = lend(&world).await;
+    assert!(lent.at_home(&world, &lent.grant).await.is_ok());
+    // North's other grant on South's machines lists no tools: nobody looked at what reads under it.
+    let mut other = lent.grant.clone();
+    other.id = GrantId::new();
+    let refused = lent.at_home(&world, &other).await.unwrap_err();
+    assert_eq!(kind(refused), Kind::Forbidden);
+    // Nor does a reservation open without any grant.
+    let bare = world.own().access(request(&lent.held, &[B04])).await;
+    assert!(bare.is_err(), "South's machines showed no chain");
 }
