@@ -9,6 +9,7 @@
 mod bus;
 mod error;
 mod event;
+mod follow;
 mod in_process;
 mod pattern;
 mod relay;
@@ -19,6 +20,7 @@ pub mod testsuite;
 pub use bus::{Acker, Bus, Consumer, Delivery, Receipt, Subscription};
 pub use error::{BusError, SourceError};
 pub use event::{CloudEvent, EventError};
+pub use follow::{Answer, follow};
 pub use in_process::InProcessBus;
 pub use pattern::{PatternError, TypePattern};
 pub use relay::{OutboxSource, PendingEvent, Relay};

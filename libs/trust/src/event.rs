@@ -26,6 +26,14 @@ pub trait Event: Serialize + DeserializeOwned {
         // Numbers, ids and texts always have a JSON form.
         serde_json::to_value(self).unwrap_or_default()
     }
+
+    /// Reads what an event carries.
+    ///
+    /// # Errors
+    /// When it is no content of this type.
+    fn read(data: Option<&serde_json::Value>) -> Result<Self, serde_json::Error> {
+        Self::deserialize(data.unwrap_or(&serde_json::Value::Null))
+    }
 }
 
 /// Names books.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use oc_bus::{CloudEvent, Consumer, Delivery};
+use oc_bus::{Answer, CloudEvent, Consumer, follow};
 use oc_kernel::{Classify as _, Kind};
 use oc_trust::event::{AttemptEvent, Event, GrantEvent, UsageEvent, UserEvent, UserState};
 use tokio_util::sync::CancellationToken;
@@ -25,55 +25,33 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Handles events until told to stop.
 pub(crate) async fn run(
     accounting: Accounting,
-    mut events: Box<dyn Consumer>,
+    events: Box<dyn Consumer>,
     metrics: AccountingMetrics,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    loop {
-        let delivery = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            delivery = events.next() => delivery,
-        };
-        let Some(delivery) = delivery else {
-            anyhow::ensure!(stop.is_cancelled(), "the subscription to events has ended");
-            return Ok(());
-        };
-        answer(&accounting, &metrics, delivery).await;
-    }
+    let handle = |event| answer(accounting.clone(), metrics.clone(), event);
+    Ok(follow(events, stop, handle).await?)
 }
 
-async fn answer(accounting: &Accounting, metrics: &AccountingMetrics, delivery: Delivery) {
-    let (kind, id) = (delivery.event.kind.clone(), delivery.event.id.clone());
-    let answered = match handle(accounting, &delivery.event).await {
+async fn answer(accounting: Accounting, metrics: AccountingMetrics, event: CloudEvent) -> Answer {
+    let (kind, id) = (&event.kind, &event.id);
+    match handle(&accounting, &event).await {
         Ok(()) => {
             metrics.event("taken");
-            delivery.ack().await
+            Answer::Done
         }
         Err(error) if comes_again(&error) => {
             metrics.event("put-off");
-            tracing::warn!(
-                kind,
-                id,
-                error = &error as &dyn std::error::Error,
-                "event waits"
-            );
-            delivery.nak(AGAIN).await
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(kind, id, error, "event waits");
+            Answer::Later(AGAIN)
         }
         Err(error) => {
             metrics.event("left-behind");
-            tracing::error!(
-                kind,
-                id,
-                error = &error as &dyn std::error::Error,
-                "event makes no entry in the books"
-            );
-            delivery.ack().await
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(kind, id, error, "event makes no entry in the books");
+            Answer::Done
         }
-    };
-    if let Err(error) = answered {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(kind, id, error, "event will come again");
     }
 }
 
@@ -102,6 +80,5 @@ async fn handle(accounting: &Accounting, event: &CloudEvent) -> Result<(), Accou
 }
 
 fn read<T: Event>(event: &CloudEvent) -> Result<T, AccountingError> {
-    let data = event.data.clone().unwrap_or_default();
-    serde_json::from_value(data).map_err(|error| AccountingError::Draft(error.to_string()))
+    T::read(event.data.as_ref()).map_err(|error| AccountingError::Draft(error.to_string()))
 }

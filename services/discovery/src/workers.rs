@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oc_bus::{Consumer, Relay, Subscription};
+use oc_bus::{Answer, CloudEvent, Consumer, Relay, Subscription, follow};
 use oc_service::Worker;
 use oc_store::StoreOutbox;
 use oc_trust::event::{Event as _, GrantEvent};
@@ -59,35 +59,26 @@ pub(crate) fn all(discovery: &Arc<Discovery>, grants: Box<dyn Consumer>) -> Vec<
             Ok(())
         }),
         Worker::new("discovery grants", |stop| async move {
-            let noted = note_grants(&books, grants);
-            stop.run_until_cancelled(noted).await;
-            stop.cancelled().await;
-            Ok(())
+            let handle = |event| note(books.clone(), event);
+            Ok(follow(grants, stop, handle).await?)
         }),
     ]
 }
 
 /// Notes with whom there are grants: the books of these need KeySets even after the partner has gone.
-async fn note_grants(discovery: &Discovery, mut grants: Box<dyn Consumer>) {
-    while let Some(delivery) = grants.next().await {
-        let data = delivery.event.data.clone().unwrap_or_default();
-        let noted = match serde_json::from_value(data) {
-            Ok(event) => note_grant(discovery, &event).await,
-            Err(error) => {
-                let id = &delivery.event.id;
-                tracing::error!(id, %error, "an event about a grant cannot be read");
-                Ok(())
-            }
-        };
-        let done = match noted {
-            Ok(()) => delivery.ack().await,
-            Err(error) => {
-                tracing::warn!(%error, "a grant is not noted");
-                delivery.nak(LATER).await
-            }
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "the bus does not take an answer");
+async fn note(discovery: Arc<Discovery>, event: CloudEvent) -> Answer {
+    let noted = match GrantEvent::read(event.data.as_ref()) {
+        Ok(grant) => note_grant(&discovery, &grant).await,
+        Err(error) => {
+            tracing::error!(id = event.id, %error, "an event about a grant cannot be read");
+            Ok(())
+        }
+    };
+    match noted {
+        Ok(()) => Answer::Done,
+        Err(error) => {
+            tracing::warn!(%error, "a grant is not noted");
+            Answer::Later(LATER)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oc_bus::{Bus, BusError, CloudEvent, Consumer, Subscription};
+use oc_bus::{Answer, Bus, BusError, CloudEvent, Consumer, Subscription, follow};
 use oc_trust::event::{Event as _, UserEvent, UserState};
 use tokio_util::sync::CancellationToken;
 
@@ -24,39 +24,34 @@ pub(crate) async fn subscribe(bus: &dyn Bus) -> Result<Box<dyn Consumer>, BusErr
 /// Runs until told to stop.
 pub(crate) async fn run(
     backend: Backend,
-    mut users: Box<dyn Consumer>,
+    users: Box<dyn Consumer>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            next = users.next() => next,
-        };
-        let Some(delivery) = next else {
-            anyhow::ensure!(stop.is_cancelled(), "the subscription to users has ended");
-            return Ok(());
-        };
-        match forget(&backend, &delivery.event).await {
-            Ok(()) => delivery.ack().await?,
-            Err(error) => {
-                tracing::warn!(%error, "a removed user's things cannot be deleted yet");
-                delivery.nak(AGAIN).await?;
-            }
+    let handle = |event| answer(backend.clone(), event);
+    Ok(follow(users, stop, handle).await?)
+}
+
+async fn answer(backend: Backend, event: CloudEvent) -> Answer {
+    let forgotten = match UserEvent::read(event.data.as_ref()) {
+        Ok(UserEvent {
+            user,
+            state: UserState::Removed,
+        }) => forget(&backend, &user).await,
+        Err(error) => {
+            tracing::error!(id = event.id, %error, "an event about a user cannot be read");
+            Ok(())
+        }
+    };
+    match forgotten {
+        Ok(()) => Answer::Done,
+        Err(error) => {
+            tracing::warn!(%error, "a removed user's things cannot be deleted yet");
+            Answer::Later(AGAIN)
         }
     }
 }
 
-async fn forget(backend: &Backend, event: &CloudEvent) -> Result<(), BackendError> {
-    let data = event.data.clone().unwrap_or_default();
-    let Ok(event) = serde_json::from_value::<UserEvent>(data) else {
-        tracing::error!(id = event.id, "an event about a user cannot be read");
-        return Ok(());
-    };
-    match event.state {
-        UserState::Removed => {
-            backend.favorites.erase(&event.user).await?;
-            backend.drafts.erase(&event.user).await
-        }
-    }
+async fn forget(backend: &Backend, user: &str) -> Result<(), BackendError> {
+    backend.favorites.erase(user).await?;
+    backend.drafts.erase(user).await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oc_bus::{Bus, BusError, CloudEvent, Consumer, Subscription};
+use oc_bus::{Answer, Bus, BusError, CloudEvent, Consumer, Subscription, follow};
 use oc_store::{Expect, Query, StoreError};
 use oc_trust::event::{Event as _, UserEvent, UserState};
 use tokio_util::sync::CancellationToken;
@@ -24,40 +24,30 @@ pub(crate) async fn subscribe(bus: &dyn Bus) -> Result<Box<dyn Consumer>, BusErr
 /// Runs until told to stop.
 pub(crate) async fn run(
     shelf: Shelf,
-    mut users: Box<dyn Consumer>,
+    users: Box<dyn Consumer>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            next = users.next() => next,
-        };
-        let Some(delivery) = next else {
-            anyhow::ensure!(stop.is_cancelled(), "the subscription to users has ended");
-            return Ok(());
-        };
-        match answer(&shelf, &delivery.event).await {
-            Ok(true) => delivery.ack().await?,
-            Ok(false) => delivery.nak(AGAIN).await?,
-            Err(error) => {
-                tracing::warn!(%error, "a removed user's pseudonyms cannot be deleted yet");
-                delivery.nak(AGAIN).await?;
-            }
-        }
-    }
+    let handle = |event| answer(shelf.clone(), event);
+    Ok(follow(users, stop, handle).await?)
 }
 
-async fn answer(shelf: &Shelf, event: &CloudEvent) -> Result<bool, StoreError> {
-    let data = event.data.clone().unwrap_or_default();
-    match serde_json::from_value::<UserEvent>(data) {
+async fn answer(shelf: Shelf, event: CloudEvent) -> Answer {
+    let forgotten = match UserEvent::read(event.data.as_ref()) {
         Ok(UserEvent {
             user,
             state: UserState::Removed,
-        }) => forget(shelf, &user).await,
+        }) => forget(&shelf, &user).await,
         Err(error) => {
             tracing::error!(id = event.id, %error, "an event about a user cannot be read");
             Ok(true)
+        }
+    };
+    match forgotten {
+        Ok(true) => Answer::Done,
+        Ok(false) => Answer::Later(AGAIN),
+        Err(error) => {
+            tracing::warn!(%error, "a removed user's pseudonyms cannot be deleted yet");
+            Answer::Later(AGAIN)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oc_bus::{Bus, CloudEvent, Consumer, Subscription};
+use oc_bus::{Answer, Bus, CloudEvent, Consumer, Subscription, follow};
 use oc_kernel::{Classify, GrantId, Kind, OrgId};
 use oc_store::{Expect, Query, Versioned};
 use oc_trust::event::{Event as _, UserEvent};
@@ -172,26 +172,22 @@ impl Provider {
     /// Acts on departures until it is stopped.
     pub(crate) async fn follow_departures(
         self,
-        mut consumer: Box<dyn Consumer>,
+        departures: Box<dyn Consumer>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        loop {
-            let delivery = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                next = consumer.next() => match next {
-                    Some(delivery) => delivery,
-                    None => anyhow::bail!("the subscription to departures ended"),
-                },
-            };
-            match self.on_departure(&delivery.event).await {
-                Ok(()) => delivery.ack().await?,
-                Err(error) => {
-                    tracing::warn!(%error, "a departure is followed later");
-                    delivery.nak(Duration::from_secs(1)).await?;
+        let handle = |event| {
+            let provider = self.clone();
+            async move {
+                match provider.on_departure(&event).await {
+                    Ok(()) => Answer::Done,
+                    Err(error) => {
+                        tracing::warn!(%error, "a departure is followed later");
+                        Answer::Later(PAUSE)
+                    }
                 }
             }
-        }
+        };
+        Ok(follow(departures, stop, handle).await?)
     }
 
     async fn on_departure(&self, event: &CloudEvent) -> Result<(), Error> {

@@ -46,9 +46,12 @@ impl Provider {
                     None => anyhow::bail!("the subscription to changes of grants ended"),
                 },
             };
-            if let Some(event) = read(delivery.event.data.as_ref()) {
-                let provider = self.clone();
-                telling.spawn(async move { provider.tell(event).await });
+            match GrantEvent::read(delivery.event.data.as_ref()) {
+                Ok(event) => {
+                    let provider = self.clone();
+                    telling.spawn(async move { provider.tell(event).await });
+                }
+                Err(error) => tracing::warn!(%error, "a change of a grant cannot be read"),
             }
             delivery.ack().await?;
         }
@@ -105,12 +108,4 @@ impl Provider {
     fn heard_of(&self) -> MutexGuard<'_, BTreeSet<GrantId>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn read(data: Option<&serde_json::Value>) -> Option<GrantEvent> {
-    let read = serde_json::from_value(data?.clone());
-    if let Err(error) = &read {
-        tracing::warn!(%error, "a change of a grant cannot be read");
-    }
-    read.ok()
 }

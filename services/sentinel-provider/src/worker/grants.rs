@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oc_bus::{Bus, BusError, Consumer, Subscription};
+use oc_bus::{Answer, Bus, BusError, CloudEvent, Consumer, Subscription, follow};
 use oc_trust::event::{Event as _, GrantEvent};
 use tokio_util::sync::CancellationToken;
 
@@ -24,38 +24,31 @@ pub(crate) async fn subscribe(bus: &dyn Bus) -> Result<Box<dyn Consumer>, BusErr
 /// Runs until told to stop.
 pub(crate) async fn end_with_grants(
     provider: Provider,
-    mut grants: Box<dyn Consumer>,
+    grants: Box<dyn Consumer>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            next = grants.next() => next,
-        };
-        let Some(delivery) = next else {
-            anyhow::bail!("the subscription to grants has ended");
-        };
-        let data = delivery.event.data.clone().unwrap_or_default();
-        let ended = match serde_json::from_value::<GrantEvent>(data) {
-            Ok(grant) if OVER.contains(&grant.state.as_str()) => {
-                let id = grant.grant_id.to_string();
-                provider.end_grant(&id, grant.swept).await
-            }
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let id = &delivery.event.id;
-                tracing::error!(id, %error, "an event about a grant cannot be read");
-                Ok(())
-            }
-        };
-        match ended {
-            Ok(()) => delivery.ack().await?,
-            Err(error) => {
-                let error = oc_service::problem::chain(&error);
-                tracing::warn!(error, "reservations of an ended grant cannot be closed yet");
-                delivery.nak(RETRY).await?;
-            }
+    let handle = |event| answer(provider.clone(), event);
+    Ok(follow(grants, stop, handle).await?)
+}
+
+async fn answer(provider: Provider, event: CloudEvent) -> Answer {
+    let ended = match GrantEvent::read(event.data.as_ref()) {
+        Ok(grant) if OVER.contains(&grant.state.as_str()) => {
+            let id = grant.grant_id.to_string();
+            provider.end_grant(&id, grant.swept).await
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::error!(id = event.id, %error, "an event about a grant cannot be read");
+            Ok(())
+        }
+    };
+    match ended {
+        Ok(()) => Answer::Done,
+        Err(error) => {
+            let error = oc_service::problem::chain(&error);
+            tracing::warn!(error, "reservations of an ended grant cannot be closed yet");
+            Answer::Later(RETRY)
         }
     }
 }
