@@ -9,8 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::documents::Shelf;
 
-/// How long an event waits whose person cannot be forgotten yet.
+/// How long an event waits after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long it waits while a run of that person is on its way. The bus drops an event that was put off too often.
+const WHILE_RUNNING: Duration = Duration::from_secs(15 * 60);
 
 /// Subscribes to what becomes of accounts.
 ///
@@ -44,7 +46,7 @@ async fn answer(shelf: Shelf, event: CloudEvent) -> Answer {
     };
     match forgotten {
         Ok(true) => Answer::Done,
-        Ok(false) => Answer::Later(AGAIN),
+        Ok(false) => Answer::Later(WHILE_RUNNING),
         Err(error) => {
             tracing::warn!(%error, "a removed user's pseudonyms cannot be deleted yet");
             Answer::Later(AGAIN)
@@ -66,4 +68,15 @@ pub(crate) async fn forget(shelf: &Shelf, user: &str) -> Result<bool, StoreError
             .await?;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_a_day_is_waited_for() {
+        let longest = WHILE_RUNNING * Subscription::MAX_DELIVERIES;
+        assert!(longest >= Duration::from_secs(24 * 3600));
+    }
 }
