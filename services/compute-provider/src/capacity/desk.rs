@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use oc_kernel::{Clock, Name};
 use oc_store::{OutboxEvent, StoreError, Versioned};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::moving;
 use crate::documents::{Shelf, answer_key, attempt_key};
@@ -83,18 +83,25 @@ impl Desk {
             waiting.push(Waiting { order, answer });
         }
         let mut clerk = self.clerk.lock().await;
-        if let Ok(answer) = answered.try_recv() {
-            return answer;
+        match answered.try_recv() {
+            Ok(answer) => return answer,
+            // The clerk before was cancelled and took this order along.
+            Err(TryRecvError::Closed) => return Err(self.interrupted()),
+            Err(TryRecvError::Empty) => {}
         }
         let batch = mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         // Whoever is cancelled from here on takes the batch along: the others find their sender gone.
         let known = clerk.take();
         *clerk = self.work_off(shelf, clock, batch, known).await;
         drop(clerk);
-        answered.await.unwrap_or_else(|_| {
-            let text = format!("the ledger of `{}` was interrupted: try again", self.offer);
-            Err(Error::Unavailable(text))
-        })
+        answered.await.unwrap_or_else(|_| Err(self.interrupted()))
+    }
+
+    fn interrupted(&self) -> Error {
+        Error::Unavailable(format!(
+            "the ledger of `{}` was interrupted: try again",
+            self.offer
+        ))
     }
 
     /// Carries out a batch; the ledger as it stands afterwards, where that is known.
@@ -252,4 +259,45 @@ fn refuse_all(batch: Vec<Waiting>, text: &str) -> Option<Versioned<Ledger>> {
             .send(Err(Error::Unavailable(text.to_owned())));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use futures::poll;
+    use oc_kernel::{FixedClock, GrantId};
+    use oc_store::{SqliteStore, Store};
+
+    use super::*;
+    use crate::domain::ledger::StopCause;
+
+    #[tokio::test]
+    async fn an_order_whose_clerk_was_cancelled_is_told_to_try_again() {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::temporary().await.unwrap());
+        let shelf = Shelf::new(&store);
+        let clock = FixedClock::new(Timestamp::UNIX_EPOCH);
+        let desk = Desk::new("cpu".parse().unwrap());
+        let order = || {
+            Order::new(Command::Raise {
+                grant: GrantId::new(),
+                generation: 1,
+                cause: StopCause::GrantRaised,
+            })
+        };
+        let busy = desk.clerk.lock().await;
+        let mut first = Box::pin(desk.carry_out(&shelf, &clock, order()));
+        let mut second = pin!(desk.carry_out(&shelf, &clock, order()));
+        assert!(poll!(&mut first).is_pending());
+        assert!(poll!(&mut second).is_pending());
+        drop(busy);
+        assert!(
+            poll!(&mut first).is_pending(),
+            "it reads the store for both"
+        );
+        drop(first);
+        let refused = second.await.unwrap_err();
+        assert!(matches!(refused, Error::Unavailable(_)), "{refused}");
+    }
 }
