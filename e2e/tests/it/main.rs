@@ -4,6 +4,7 @@
 mod commands;
 mod cutting;
 mod demo;
+mod downloading;
 mod grpc;
 mod interrupting;
 mod joining;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{Stream, TryStreamExt as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -175,6 +176,23 @@ impl Client {
             url,
             reason: e.to_string(),
         })
+    }
+
+    /// GET of raw bytes from a path of this node, piece by piece as they arrive.
+    ///
+    /// # Errors
+    /// When the node cannot be reached or refuses; an item is an error when the rest does not come.
+    pub async fn download_stream(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + use<>, ClientError> {
+        let response = self.send(self.request(Method::GET, path)).await?;
+        let url = response.url().to_string();
+        Ok(response.bytes_stream().map_err(move |error| {
+            let url = url.clone();
+            let reason = error.to_string();
+            ClientError::Unreadable { url, reason }
+        }))
     }
 
     /// GET of raw bytes from a path of this node, for example one that results name.

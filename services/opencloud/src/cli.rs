@@ -10,6 +10,7 @@ pub(crate) mod cwl;
 pub(crate) mod dataset;
 pub(crate) mod dataset_import;
 mod doctor;
+mod download;
 mod failure;
 mod favorite;
 mod find;

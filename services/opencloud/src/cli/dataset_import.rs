@@ -141,7 +141,7 @@ fn is_missing(error: &ClientError) -> bool {
 }
 
 /// SHA-256 of a file, 64 hexadecimal digits.
-fn digest(path: &Path) -> io::Result<String> {
+pub(super) fn digest(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut part = vec![0; 256 * 1024];
@@ -152,7 +152,11 @@ fn digest(path: &Path) -> io::Result<String> {
         }
         hash.update(&part[..read]);
     }
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hexadecimal(&hash.finalize()))
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use oc_kernel::Money;
 use oc_proto::json::Word as _;
 use oc_proto::pipeline::v1::{FragmentState, Run, RunFragment, RunState};
 
+use super::download::download;
 use super::ids::ShortIds;
 use super::output::{fields, safe, safe_lines};
 use super::run::follow;
-use super::{CommandError, Context, Outcome, ids, size, when};
+use super::{Context, Outcome, ids, size, when};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunsArguments {
@@ -46,7 +47,7 @@ pub(crate) struct RunId {
 pub(crate) struct ResultsArguments {
     /// Run, or the begin of its id
     run: String,
-    /// Fetch the files into this folder
+    /// Fetch the files into this folder, as OUTPUT/NAME; what lies there with other content is replaced after a yes
     #[arg(long, value_name = "DIR")]
     download: Option<PathBuf>,
 }
@@ -122,21 +123,7 @@ pub(crate) async fn results(context: &Context, arguments: ResultsArguments) -> O
     let run = ids::run(context, &arguments.run).await?;
     let results = context.client.pipeline().results(&run).await?;
     if let Some(folder) = &arguments.download {
-        std::fs::create_dir_all(folder).map_err(anyhow::Error::from)?;
-        for file in &results.files {
-            if file.path.is_empty() {
-                return Err(CommandError::input(format!(
-                    "{} lies in a partner's storage",
-                    file.name
-                )));
-            }
-            // Names come from tools, perhaps a partner's: only the last part may choose a file.
-            let name = file.name.rsplit('/').next().unwrap_or(&file.name);
-            let target = folder.join(format!("{}-{name}", file.output));
-            let bytes = context.client.download(&file.path).await?;
-            std::fs::write(&target, &bytes).map_err(anyhow::Error::from)?;
-            anstream::eprintln!("{}", target.display());
-        }
+        download(context, &results, folder).await?;
     }
     if context.output.is_json() {
         return context.output.show(&results, |_| ());
