@@ -1,10 +1,10 @@
 //! The whole, as its users see it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod agreeing;
 mod commands;
 mod cutting;
 mod demo;
-mod downloading;
 mod grpc;
 mod interrupting;
 mod joining;

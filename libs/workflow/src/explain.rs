@@ -102,19 +102,9 @@ fn ran(run: &Run, at: usize) -> [String; 2] {
     let steps = words::list(plan.steps.iter().map(String::as_str), 4);
     let place = fragment.place();
     let id = fragment_id(run.id(), plan.index);
-    let moved = (place.org, &place.listing) != (plan.site.org, &plan.site.listing);
-    let why = if moved {
-        let earlier = fragment.attempts.len().saturating_sub(1);
-        format!(
-            "it was planned at {}, where {earlier} of its attempts did not succeed",
-            plan.site.name
-        )
-    } else {
-        plan.reason.clone()
-    };
     [
         format!("{steps} ran at {} ({id})", place.name),
-        format!("  {why}"),
+        format!("  {}", run.why_there(at)),
     ]
 }
 

@@ -181,8 +181,24 @@ pub struct Alternative {
     pub usable: bool,
     /// What would have been compared; none when it is not usable.
     pub score: Option<Score>,
+    /// The most that the fragment would cost there; none when it is not usable.
+    #[serde(default)]
+    pub most: Option<Money>,
+    /// The currency of that.
+    #[serde(default)]
+    pub currency: String,
     /// Why not, in a sentence.
     pub reason: String,
+}
+
+impl FragmentPlan {
+    /// True where the fragment costs no more than what was agreed to with the plan. Amounts in two currencies are
+    /// not compared.
+    pub fn covers(&self, other: &Alternative) -> bool {
+        other.most.is_some_and(|most| {
+            most == Money::ZERO || (other.currency == self.currency && most <= self.most)
+        })
+    }
 }
 
 /// Why there is no plan.

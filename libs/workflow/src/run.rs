@@ -233,6 +233,21 @@ impl Run {
         attempts.rev().find(|attempt| attempt.number == at.attempt)
     }
 
+    /// Why a fragment is where it is, in a sentence.
+    pub fn why_there(&self, fragment: usize) -> String {
+        let (plan, fragment) = (&self.plan.fragments[fragment], &self.fragments[fragment]);
+        let place = fragment.place();
+        if (place.org, &place.listing) == (plan.site.org, &plan.site.listing) {
+            return plan.reason.clone();
+        }
+        let elsewhere = |attempt: &&Attempt| attempt.place != *place;
+        let earlier = fragment.attempts.iter().filter(elsewhere).count();
+        format!(
+            "it was planned at {}, where {earlier} of its attempts did not succeed",
+            plan.site.name
+        )
+    }
+
     /// True while a partner may hold something for the run. A final run holds nothing.
     pub fn holds_anything(&self) -> bool {
         let mut attempts = self

@@ -200,7 +200,7 @@ fn fragment(run: &Run, index: usize) -> pb::RunFragment {
         steps: plan.steps.clone(),
         site: place.org.to_string(),
         site_name: place.name.clone(),
-        reason: plan.reason.clone(),
+        reason: run.why_there(index),
         state: fragment_state(fragment.state).into(),
         cause: Some(cause(&fragment.cause)),
         attempt_id: attempt.unwrap_or_default(),

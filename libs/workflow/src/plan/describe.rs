@@ -38,7 +38,10 @@ pub(crate) fn plan(search: &Search<'_>, sites: &[usize], cuts: &[Cut], now: Time
         sums
     };
     let (cost, most) = (sum(|fragment| fragment.cost), sum(|fragment| fragment.most));
-    let moved = (0..cuts.len()).map(|at| view.own(at).bytes_moved);
+    let moved = cuts
+        .iter()
+        .enumerate()
+        .map(|(at, cut)| view.own(at, cut.site).bytes_moved);
     Plan {
         made_at: now,
         strategy: search.question.placement.strategy,
@@ -119,7 +122,6 @@ impl<'a> View<'a> {
         let cut = &self.cuts[at];
         let site = self.site(cut.site);
         let score = self.score(at, cut.site);
-        let (alternatives, others) = self.alternatives(at, score);
         let by_hand = cut
             .steps
             .iter()
@@ -127,7 +129,8 @@ impl<'a> View<'a> {
         let inputs = self.inputs(at);
         let resources = self.resources(cut, site);
         let wall_seconds = self.wall_seconds(cut, site, resources);
-        let cost = self.own(at).price;
+        let cost = self.own(at, cut.site).price;
+        let (alternatives, others) = self.alternatives(at, score, resources, wall_seconds);
         FragmentPlan {
             index: number(at),
             site: place(site),
@@ -172,14 +175,14 @@ impl<'a> View<'a> {
         score
     }
 
-    /// The part of a fragment's score that no other fragment has too: a link between two fragments is
+    /// The part of a fragment's score at a site that no other fragment has too: a link between two fragments is
     /// the upstream one's.
-    fn own(&self, at: usize) -> Score {
-        let mut own = self.score(at, self.cuts[at].site);
+    fn own(&self, at: usize, site: usize) -> Score {
+        let mut own = self.score(at, site);
         for &step in &self.cuts[at].steps {
             let upstream = self.search.graph.upstream[step].iter();
             for &from in upstream.filter(|from| self.fragment_of[**from] != at) {
-                let link = self.search.link(from, self.sites[from], self.sites[step]);
+                let link = self.search.link(from, self.sites[from], site);
                 own.bytes_moved = own.bytes_moved.saturating_sub(link.bytes_moved);
                 own.price = Money(own.price.micros().saturating_sub(link.price.micros()));
             }
@@ -316,7 +319,13 @@ impl<'a> View<'a> {
         leaving.collect()
     }
 
-    fn alternatives(&self, at: usize, chosen: Score) -> (Vec<Alternative>, u32) {
+    fn alternatives(
+        &self,
+        at: usize,
+        chosen: Score,
+        held: Resources,
+        wall_seconds: u64,
+    ) -> (Vec<Alternative>, u32) {
         let cut = &self.cuts[at];
         let strategy = self.search.question.placement.strategy;
         let (mut usable, mut unusable) = (Vec::new(), Vec::new());
@@ -327,6 +336,8 @@ impl<'a> View<'a> {
                     site: place(site),
                     usable: false,
                     score: None,
+                    most: None,
+                    currency: String::new(),
                     reason,
                 }),
                 None => {
@@ -342,11 +353,17 @@ impl<'a> View<'a> {
         let usable = usable
             .into_iter()
             .take(USABLE_SHOWN)
-            .map(|(_, other, score)| Alternative {
-                site: place(self.site(other)),
-                usable: true,
-                score: Some(score),
-                reason: why_not(score, chosen, strategy, &self.site(other).price.currency),
+            .map(|(_, other, score)| {
+                let site = self.site(other);
+                let cost = self.own(at, other).price;
+                Alternative {
+                    site: place(site),
+                    usable: true,
+                    score: Some(score),
+                    most: Some(self.most(cut, site, cost, held, wall_seconds)),
+                    currency: site.price.currency.clone(),
+                    reason: why_not(score, chosen, strategy, &site.price.currency),
+                }
             });
         (usable.chain(unusable).collect(), others)
     }

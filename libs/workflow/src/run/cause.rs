@@ -96,6 +96,8 @@ pub mod code {
     pub const GRANT_EXPIRED: &str = "grant-expired";
     /// The grant was taken back.
     pub const GRANT_REVOKED: &str = "grant-revoked";
+    /// The partner knows the grant no more.
+    pub const GRANT_GONE: &str = "grant-gone";
     /// The partner does not answer.
     pub const UNREACHABLE: &str = "unreachable";
     /// The partner answers again.
@@ -118,6 +120,8 @@ pub mod code {
     pub const CLOCK_SKEW: &str = "clock-skew";
     /// The books of a grant are disputed.
     pub const DISPUTE: &str = "dispute";
+    /// It would cost more than was agreed to.
+    pub const TOO_DEAR: &str = "too-dear";
     /// The other side does not allow it.
     pub const REFUSED: &str = "refused";
     /// A defect, here or there.
@@ -153,9 +157,14 @@ fn rule(word: &str) -> Option<Rule> {
             Elsewhere,
             "ask the owner for a new grant, or place the step elsewhere",
         ),
+        code::GRANT_GONE => (
+            Elsewhere,
+            "see who is there with `opencloud peers`: if they are back, ask for a new grant, or place the step elsewhere",
+        ),
         code::UNREACHABLE => (
             ElsewhereOrAgain,
-            "check the network here and ask the partner whether their node is up",
+            "check the network here; if others answer, this partner's node is down, has left the network, or blocks us: \
+             ask their operator",
         ),
         code::LEASE_LOST => (
             ElsewhereOrAgain,
@@ -178,6 +187,10 @@ fn rule(word: &str) -> Option<Rule> {
         ),
         code::CLOCK_SKEW => (Hopeless, "set both organisations' clocks by NTP"),
         code::DISPUTE => (Elsewhere, "settle the dispute in the books of the grant"),
+        code::TOO_DEAR => (
+            Hopeless,
+            "start a new run: its plan names the price before you agree to it",
+        ),
         code::REFUSED => (Hopeless, "ask the other organisation's operator"),
         code::INTERNAL => (Again, "look into the service's log"),
         _ => return None,

@@ -8,7 +8,7 @@ use super::{
     Applied, Attempt, AttemptRef, Change, Ending, FragmentState, Hold, Outcome, Run, RunState,
     Transition,
 };
-use crate::plan::Place;
+use crate::plan::{Alternative, Place};
 
 pub(super) struct Turn<'a> {
     pub(super) run: &'a mut Run,
@@ -203,30 +203,49 @@ impl<'a> Turn<'a> {
                 let cause = Cause { text, ..why };
                 self.set_fragment(at, FragmentState::Ready, cause);
             }
-            None => self.set_fragment(at, FragmentState::Failed, why),
+            None => {
+                let why = self.too_dear(at, &why).unwrap_or(why);
+                self.set_fragment(at, FragmentState::Failed, why);
+            }
         }
+    }
+
+    /// The cause where another place could be tried and is not, because nobody agreed to its price.
+    fn too_dear(&self, at: usize, why: &Cause) -> Option<Cause> {
+        let plan = &self.run.plan.fragments[at];
+        let elsewhere = matches!(why.remedy(), Remedy::Elsewhere | Remedy::ElsewhereOrAgain);
+        if !elsewhere || self.is_used_up(at) {
+            return None;
+        }
+        let dear = self.untried(at).find(|other| !plan.covers(other))?;
+        let (name, currency) = (&dear.site.name, &dear.currency);
+        let most = dear.most.unwrap_or_default();
+        let agreed = match plan.currency.as_str() {
+            "" => "nothing".to_owned(),
+            currency => format!("at most {} {currency}", plan.most),
+        };
+        let text = format!(
+            "{}; not tried at {name} instead: it would cost at most {most} {currency} there, and {agreed} was agreed to",
+            why.text
+        );
+        Some(self.cause(code::TOO_DEAR, text))
     }
 
     /// Where the next attempt goes; nowhere when none is left or it would be in vain.
     fn next_place(&self, at: usize, remedy: Remedy) -> Option<Place> {
-        let fragment = &self.run.fragments[at];
-        let tried: &[Attempt] = fragment.this_round();
-        if tried.len() >= self.run.policy.attempts as usize {
+        if self.is_used_up(at) {
             return None;
         }
         let here = || {
-            fragment
+            self.run.fragments[at]
                 .attempts
                 .last()
                 .map(|attempt| attempt.place.clone())
         };
         let elsewhere = || {
-            let alternatives = self.run.plan.fragments[at].alternatives.iter();
-            let usable = alternatives
-                .filter(|other| other.usable)
-                .map(|other| &other.site);
-            let mut untried = usable.filter(|site| tried.iter().all(|old| old.place != **site));
-            untried.next().cloned()
+            let plan = &self.run.plan.fragments[at];
+            let mut agreed = self.untried(at).filter(|other| plan.covers(other));
+            agreed.next().map(|other| other.site.clone())
         };
         match remedy {
             Remedy::None => None,
@@ -234,6 +253,18 @@ impl<'a> Turn<'a> {
             Remedy::Elsewhere => elsewhere(),
             Remedy::ElsewhereOrAgain => elsewhere().or_else(here),
         }
+    }
+
+    /// True when a fragment has no attempt left.
+    fn is_used_up(&self, at: usize) -> bool {
+        self.run.fragments[at].this_round().len() >= self.run.policy.attempts as usize
+    }
+
+    /// The other sites that could take a fragment and have not been tried.
+    fn untried(&self, at: usize) -> impl Iterator<Item = &Alternative> {
+        let tried: &[Attempt] = self.run.fragments[at].this_round();
+        let alternatives = self.run.plan.fragments[at].alternatives.iter();
+        alternatives.filter(|other| other.usable && tried.iter().all(|old| old.place != other.site))
     }
 }
 

@@ -89,7 +89,8 @@ RUN is running, 1 of 3 fragments done
 optical at South is running (F0)
   South has not answered for 10 s (South, 0 s ago)
   waits for a word from South since 10 s, for 5 s more: then its lease ends; after that it is tried again
-  what to do: check the network here and ask the partner whether their node is up
+  what to do: check the network here; if others answer, this partner's node is down, has left the network, or blocks \
+us: ask their operator
 merge at South is waiting (F2)
   waits for what it reads (North, 10 s ago)
   waits for the outputs of optical since 10 s"

@@ -1,6 +1,7 @@
 //! The library through its public face.
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails must fail")]
 
+mod agreed;
 mod budget;
 mod driven;
 mod explain;

@@ -53,6 +53,15 @@ impl CallFailure {
             Kind::Unsupported if text.contains("isolate") => (code::NO_SANDBOX, true),
             Kind::Unsupported => (code::UNSUPPORTED, true),
             Kind::Forbidden | Kind::Precondition => (refusal(&text), true),
+            // In the words of compute-provider. We hold the grant, so there is one less reason.
+            Kind::NotFound if text.contains("no grant grant-") => {
+                let text = format!("it has left the network since, or removed the grant: {text}");
+                return Self {
+                    code: code::GRANT_GONE,
+                    text,
+                    lasting: true,
+                };
+            }
             Kind::NotFound => (code::REFUSED, true),
             Kind::Malformed | Kind::Invalid | Kind::AlreadyExists | Kind::Conflict => {
                 (code::REFUSED, true)
@@ -167,6 +176,13 @@ mod tests {
         let changed_key = OpenError::NoKnownSigner.to_string();
         let failure = failure(Kind::Unauthenticated, &changed_key);
         assert_eq!(failure.code, code::REFUSED);
+    }
+
+    #[test]
+    fn a_partner_that_knows_its_grant_no_more_has_left_or_removed_it() {
+        let failure = failure(Kind::NotFound, "no grant grant-1 here");
+        assert_eq!(failure.code, code::GRANT_GONE);
+        assert!(failure.text.contains("has left the network"));
     }
 
     #[test]
