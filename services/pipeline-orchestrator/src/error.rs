@@ -44,6 +44,20 @@ pub enum RunError {
         /// The nearest image, in words.
         nearest: String,
     },
+    /// No image matches, and the filters are why. Nothing was held.
+    #[error(
+        "input `{input}`: no image of {dataset} matches (count 0), and {without} without the filters: {reason}"
+    )]
+    Filtered {
+        /// The workflow's input.
+        input: String,
+        /// The dataset's listing.
+        dataset: String,
+        /// Images that match but for the filters.
+        without: u64,
+        /// Which filter it is, and why.
+        reason: String,
+    },
     /// There is no place for a step, or something may not be used.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -129,7 +143,7 @@ impl Classify for RunError {
         match self {
             Self::Unreadable(_) | Self::Malformed { .. } => Kind::Malformed,
             Self::Document(_) | Self::Inputs(_) | Self::Invalid { .. } => Kind::Invalid,
-            Self::NoImages { .. } => Kind::Invalid,
+            Self::NoImages { .. } | Self::Filtered { .. } => Kind::Invalid,
             Self::Plan(error) => error.kind(),
             Self::NoRun(_) => Kind::NotFound,
             Self::State(_) => Kind::Precondition,
@@ -145,6 +159,7 @@ impl Classify for RunError {
 
     fn advice(&self) -> Option<String> {
         match self {
+            Self::Filtered { .. } => Some("change that filter, or leave it out".to_owned()),
             Self::NoImages { .. } => Some("widen the dates or the area".to_owned()),
             Self::Slow(_) => Some(
                 "try again, or run fewer steps at once: a part of the workflow each".to_owned(),

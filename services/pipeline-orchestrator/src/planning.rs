@@ -2,6 +2,7 @@
 
 mod aside;
 mod count;
+mod filtered;
 mod passed;
 mod sites;
 mod tools;
@@ -224,7 +225,7 @@ async fn own_storage(context: &Context, world: &World) -> Result<ListingRef, Run
     own.sort_unstable();
     let listing = own.into_iter().next().ok_or_else(|| {
         let how =
-            "we offer no storage: name a partner's, or make one with `opencloud offer create`";
+            "we offer no storage: name a partner's, or make one with `opencloud offer storage`";
         RunError::invalid("output.storage", how)
     })?;
     Ok(ListingRef {

@@ -190,8 +190,10 @@ fn time_range(asked: types::TimeRange) -> Result<TimeRange, RunError> {
 }
 
 fn comparison(asked: types::PropertyFilter) -> Result<Comparison, RunError> {
-    let value: Value = serde_json::from_str(&asked.value_json)
-        .map_err(|error| RunError::malformed("query.filters.value_json", error))?;
+    let value: Value = serde_json::from_str(&asked.value_json).map_err(|error| {
+        let text = format!("{error}: a number stands as it is, a text in quotation marks");
+        RunError::invalid("query.filters.value_json", text)
+    })?;
     let wrong = |error: QueryError| RunError::invalid("query.filters", error);
     let operator = asked.operator.parse().map_err(wrong)?;
     Comparison::new(asked.property, operator, value).map_err(wrong)
@@ -281,6 +283,8 @@ pub(crate) fn check_types(
 
 #[cfg(test)]
 mod tests {
+    use oc_kernel::Classify as _;
+
     use super::*;
 
     fn triangle() -> String {
@@ -311,6 +315,28 @@ mod tests {
         ] {
             let read = query(asked.clone()).unwrap();
             assert_eq!(query_message(&read), asked);
+        }
+    }
+
+    #[test]
+    fn a_filter_that_compares_nothing_is_refused_with_its_fault() {
+        for (property, operator, value_json, reason) in [
+            ("", "<=", "20", "names no property"),
+            ("eo:cloud_cover", "~", "20", "`~` is not a comparison"),
+            ("eo:cloud_cover", "<=", "abc", "a text in quotation marks"),
+            ("eo:cloud_cover", "<=", "true", "needs a number or a text"),
+        ] {
+            let asked = types::DatasetQuery {
+                filters: vec![types::PropertyFilter {
+                    property: property.to_owned(),
+                    operator: operator.to_owned(),
+                    value_json: value_json.to_owned(),
+                }],
+                ..types::DatasetQuery::default()
+            };
+            let error = query(asked).unwrap_err();
+            assert_eq!(error.kind().http_status(), 422);
+            assert!(error.to_string().contains(reason), "{error}");
         }
     }
 

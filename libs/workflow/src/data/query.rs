@@ -26,6 +26,9 @@ pub enum QueryError {
         /// The property of the comparison.
         property: String,
     },
+    /// A comparison of nothing.
+    #[error("a comparison names no property: write for example `eo:cloud_cover <= 20`")]
+    NoProperty,
     /// An order between things that have none.
     #[error("`{property} {operator}` needs a number or a text")]
     Order {
@@ -130,8 +133,12 @@ impl Comparison {
     /// A checked condition, for example `eo:cloud_cover <= 20`.
     ///
     /// # Errors
-    /// When the value is no text, number or truth, or has no order and the operator asks for one.
+    /// When it names no property, or the value is no text, number or truth, or has no order and the operator asks for
+    /// one.
     pub fn new(property: String, operator: Operator, value: Value) -> Result<Self, QueryError> {
+        if property.trim().is_empty() {
+            return Err(QueryError::NoProperty);
+        }
         let ordered = !matches!(operator, Operator::Equal | Operator::Unequal);
         match &value {
             Value::Bool(_) if ordered => Err(QueryError::Order { property, operator }),
@@ -249,6 +256,10 @@ mod tests {
             compare(Operator::Less, json!(true)),
             Err(QueryError::Order { .. })
         ));
+        assert_eq!(
+            Comparison::new(" ".into(), Operator::Equal, json!(1)),
+            Err(QueryError::NoProperty)
+        );
         for value in [json!(null), json!([1]), json!({})] {
             assert!(matches!(
                 compare(Operator::Equal, value),

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 use oc_proto::federation::v1::CountRequest;
 use oc_proto::pipeline::v1 as pb;
 use oc_workflow::data::{DatasetQuery, Input, ListingRef};
 use oc_workflow::plan::Price;
 
-use super::{World, first_of, grant_text, late, price_of};
+use super::{World, filtered, first_of, grant_text, late, price_of};
 use crate::context::Context;
 use crate::documents::Spec;
 use crate::error::RunError;
@@ -75,11 +75,29 @@ async fn count_one(
         grant_id: grant_text(&access),
     };
     let limit = Duration::from_secs(context.settings.planning_seconds);
-    let counted = context.federation.count(dataset.owner, run, ask);
+    let counted = context.federation.count(dataset.owner, run, ask.clone());
     let counted = tokio::time::timeout(limit, counted).await;
     let counted = counted.unwrap_or_else(|_| Err(late(&who)));
     let counted = counted.map_err(RunError::call(what))?;
     if counted.count == 0 {
+        let count = |query| -> BoxFuture<'_, _> {
+            let ask = CountRequest {
+                query: Some(query),
+                ..ask.clone()
+            };
+            let counted = context.federation.count(dataset.owner, run, ask);
+            Box::pin(async { Ok(counted.await?.count) })
+        };
+        // Whoever cannot say why in time has still said that there is none.
+        let blamed = tokio::time::timeout(limit, filtered::blame(query, &count)).await;
+        if let Ok(Ok(Some(filtered::Blame { without, reason }))) = blamed {
+            return Err(RunError::Filtered {
+                input: input.to_owned(),
+                dataset: dataset.listing.to_string(),
+                without,
+                reason,
+            });
+        }
         let nearest = match counted.nearest_item_id.as_str() {
             "" => "the dataset is empty".to_owned(),
             id => match jiff::Timestamp::from_millisecond(counted.nearest_ms) {

@@ -31,6 +31,7 @@ pub(super) async fn look(
 ) -> Result<Vec<Site>, RunError> {
     let listed = candidates(context.catalogue.as_ref(), world, placement).await;
     let listed = listed.map_err(RunError::call("compute offers cannot be read"))?;
+    offers_of_ours(world, placement, &listed)?;
     let sites = listed
         .iter()
         .map(|listing| one(context, world, run, listing, now));
@@ -71,6 +72,35 @@ async fn candidates(
         .sort_by(|a, b| (!a.own, &a.owner, &a.listing_id).cmp(&(!b.own, &b.owner, &b.listing_id)));
     listed.dedup_by(|a, b| (&a.owner, &a.listing_id) == (&b.owner, &b.listing_id));
     Ok(listed)
+}
+
+/// Refuses a step that is placed here while we offer no machines.
+fn offers_of_ours(
+    world: &World,
+    placement: &Placement,
+    listed: &[Listing],
+) -> Result<(), RunError> {
+    if listed.iter().any(|listing| listing.own) {
+        return Ok(());
+    }
+    let (me, name) = (world.me.org.to_string(), world.me.name.as_str());
+    let ours = |site: &str| site == me || site.eq_ignore_ascii_case(name);
+    let other = |site: &str| {
+        listed
+            .iter()
+            .any(|it| it.owner_name.eq_ignore_ascii_case(site))
+    };
+    let mut steps = placement.steps.iter();
+    match steps.find(|(_, site)| ours(site) && !other(site)) {
+        Some((step, _)) => Err(RunError::invalid(
+            format!("placement.{step}"),
+            format!(
+                "{name} (this organisation) offers no machines: `opencloud offer compute` makes an offer, or place the \
+                 step elsewhere"
+            ),
+        )),
+        None => Ok(()),
+    }
 }
 
 async fn one(
@@ -264,6 +294,33 @@ mod tests {
         async fn first(&self, _: ListingKind) -> Result<Vec<Listing>, CallError> {
             Ok(self.listings.iter().take(self.page).cloned().collect())
         }
+    }
+
+    #[test]
+    fn a_step_placed_here_where_we_offer_no_machines_is_told_how_to_offer_some() {
+        let world = World {
+            me: Identity {
+                org: org(1),
+                name: "North".to_owned(),
+            },
+            grants: Vec::new(),
+            disputes: BTreeMap::new(),
+            looked_at: Default::default(),
+        };
+        let at = |site: &str| Placement {
+            strategy: Strategy::NearData,
+            steps: BTreeMap::from([("stack".to_owned(), site.to_owned())]),
+        };
+        let partners = [offer(2, "compute.machines")];
+        for site in ["North", "north", &org(1).to_string()] {
+            let error = offers_of_ours(&world, &at(site), &partners).unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with("placement.stack: North (this"), "{text}");
+            assert!(text.contains("`opencloud offer compute`"), "{text}");
+        }
+        assert!(offers_of_ours(&world, &at("South"), &partners).is_ok());
+        let ours = [offer(1, "compute.home")];
+        assert!(offers_of_ours(&world, &at("North"), &ours).is_ok());
     }
 
     #[tokio::test]
