@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
 
 use crate::arguments::{Descriptors, arguments};
 use crate::command::Command;
@@ -133,6 +133,15 @@ fn before_exec(kept: &[OwnedFd], parent: Pid) -> io::Result<()> {
     for fd in kept {
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?;
     }
+    // A limit on this program's own memory is none on what it starts, which has limits of its own.
+    let data = rustix::process::getrlimit(Resource::Data);
+    rustix::process::setrlimit(
+        Resource::Data,
+        Rlimit {
+            current: data.maximum,
+            ..data
+        },
+    )?;
     // bubblewrap asks for the same, but only once it runs.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     if rustix::process::getppid() != Some(parent) {

@@ -4,6 +4,7 @@ mod aside;
 mod count;
 mod filtered;
 mod passed;
+mod scatter;
 mod sites;
 mod tools;
 mod world;
@@ -102,6 +103,7 @@ async fn make_plan(
         .filter_map(|data| Some(data.access.grant()?.to_string()))
         .collect();
     let lengths = lengths(&spec, &counted);
+    scatter::check(&document, &lengths)?;
     let sites = sites::look(context, &world, run, &placement, now).await?;
     remember_grants(&mut spec, &data, &storage.1);
     let plan = aside(move |given_up| {

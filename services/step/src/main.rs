@@ -59,8 +59,6 @@ fn run(job: &Path) -> anyhow::Result<()> {
     // Nothing may outlive the node. The end of standard input says the same, but only to whoever reads.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context("tie this process to its parent")?;
-    let text = std::fs::read(job).with_context(|| format!("read the job `{}`", job.display()))?;
-    let job: Job = serde_json::from_slice(&text).context("read the job")?;
     let mut input = BufReader::new(std::io::stdin());
     let mut macaroon = String::new();
     input
@@ -68,6 +66,10 @@ fn run(job: &Path) -> anyhow::Result<()> {
         .take(MACAROON)
         .read_line(&mut macaroon)
         .context("read the macaroon")?;
+    // Only now: the node sends the macaroon once this process stands under its limit of memory.
+    let text = std::fs::read(job).with_context(|| format!("read the job `{}`", job.display()))?;
+    let job: Job = serde_json::from_slice(&text).context("read the job")?;
+    drop(text);
     let stop = Stop::new().context("open a pipe")?;
     stop_at_end(input, stop.clone())?;
     let (reporter, writer) =

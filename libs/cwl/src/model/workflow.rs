@@ -171,6 +171,25 @@ pub enum ScatterMethod {
     FlatCrossproduct,
 }
 
+impl ScatterMethod {
+    /// Most jobs of one step that scatters: each may leave an output object that is held until the last has ended.
+    pub const MOST_JOBS: usize = 20_000;
+
+    /// How many jobs lists of these lengths make; none for more than [`Self::MOST_JOBS`].
+    pub fn jobs(self, lengths: &[usize]) -> Option<usize> {
+        let within = |jobs: usize| (jobs <= Self::MOST_JOBS).then_some(jobs);
+        let one_more = |jobs: usize, length: &usize| within(jobs.checked_mul(*length)?);
+        match self {
+            Self::Dotproduct => within(lengths.iter().copied().max().unwrap_or(0)),
+            Self::FlatCrossproduct if lengths.contains(&0) => Some(0),
+            // An empty list among nested ones still leaves a result for all lists before it.
+            Self::NestedCrossproduct | Self::FlatCrossproduct => {
+                lengths.iter().try_fold(1, one_more)
+            }
+        }
+    }
+}
+
 impl LinkMerge {
     /// As a document writes it.
     pub const fn as_str(self) -> &'static str {

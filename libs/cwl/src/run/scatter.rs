@@ -13,10 +13,11 @@ pub(super) struct Scatter {
     /// How many elements each scattered input has.
     lengths: Vec<usize>,
     method: ScatterMethod,
+    jobs: usize,
 }
 
 impl Scatter {
-    /// The combinations for a step; `inputs` holds its gathered inputs.
+    /// The combinations for a step; `inputs` holds its gathered inputs. They are counted before one is made.
     pub(super) fn new(step: &Step, inputs: &Object) -> Result<Self, RunError> {
         let mut lengths = Vec::with_capacity(step.scatter.len());
         for name in &step.scatter {
@@ -36,27 +37,29 @@ impl Scatter {
                 "scattering element by element needs lists of one length, not {lengths:?}"
             )));
         }
+        let Some(jobs) = method.jobs(&lengths) else {
+            return Err(RunError::Input(too_wide(&lengths)));
+        };
         Ok(Self {
             names: step.scatter.iter().map(|name| name.text.clone()).collect(),
             lengths,
             method,
+            jobs,
         })
     }
 
     /// How many times the step runs.
     pub(super) fn count(&self) -> usize {
-        match self.method {
-            ScatterMethod::Dotproduct => self.lengths.first().copied().unwrap_or(0),
-            ScatterMethod::NestedCrossproduct | ScatterMethod::FlatCrossproduct => self
-                .lengths
-                .iter()
-                .fold(1, |count, length| usize::saturating_mul(count, *length)),
-        }
+        self.jobs
     }
 
     /// The inputs of one repetition; the last list varies fastest.
     pub(super) fn inputs(&self, index: usize, inputs: &Object) -> Object {
-        let mut picked = inputs.clone();
+        // The lists stay where they are: a copy for each job would take the square of their length.
+        let plain = inputs.iter().filter(|(name, _)| !self.names.contains(name));
+        let mut picked: Object = plain
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         let mut rest = index;
         for (name, length) in self.names.iter().zip(&self.lengths).rev() {
             let position = match self.method {
@@ -82,6 +85,16 @@ impl Scatter {
     }
 }
 
+fn too_wide(lengths: &[usize]) -> String {
+    let lengths: Vec<String> = lengths.iter().map(usize::to_string).collect();
+    format!(
+        "scattering over {} elements makes more than {} jobs, the most that one step may have: scatter over fewer at \
+         once, or hand several to each job",
+        lengths.join(" x "),
+        ScatterMethod::MOST_JOBS
+    )
+}
+
 fn nest(lengths: &[usize], values: &mut impl Iterator<Item = Value>) -> Value {
     match lengths {
         [] => values.next().unwrap_or(Value::Null),
@@ -99,6 +112,7 @@ mod tests {
             names: (0..lengths.len()).map(|name| name.to_string()).collect(),
             lengths: lengths.to_vec(),
             method,
+            jobs: method.jobs(lengths).unwrap(),
         }
     }
 
@@ -113,6 +127,33 @@ mod tests {
             })
             .collect();
         assert_eq!(picked, ["a1", "a2", "a3", "b1", "b2", "b3"]);
+    }
+
+    #[test]
+    fn jobs_are_counted_before_they_are_made() {
+        use ScatterMethod::{Dotproduct, FlatCrossproduct, NestedCrossproduct};
+        let most = ScatterMethod::MOST_JOBS;
+        assert_eq!(Dotproduct.jobs(&[most, most]), Some(most));
+        assert_eq!(Dotproduct.jobs(&[most + 1]), None);
+        assert_eq!(FlatCrossproduct.jobs(&[100, 200]), Some(most));
+        assert_eq!(FlatCrossproduct.jobs(&[100, 201]), None);
+        assert_eq!(FlatCrossproduct.jobs(&[6000, 6000, 0]), Some(0));
+        for method in [NestedCrossproduct, FlatCrossproduct] {
+            assert_eq!(method.jobs(&[1 << 33, 1 << 33]), None, "{method:?}");
+        }
+        assert_eq!(
+            NestedCrossproduct.jobs(&[6000, 6000, 0]),
+            None,
+            "36,000,000 empty lists"
+        );
+    }
+
+    #[test]
+    fn a_job_has_the_other_inputs_and_its_element_alone() {
+        let one = scatter(&[2], ScatterMethod::Dotproduct);
+        let inputs = json!({"other": [1, 2], "0": ["a", "b"]});
+        let picked = one.inputs(1, inputs.as_object().unwrap());
+        assert_eq!(Value::Object(picked), json!({"other": [1, 2], "0": "b"}));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use oc_kernel::Clock;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::places::Places;
@@ -33,6 +34,8 @@ pub(super) struct Start {
     /// What of this machine no partner reads.
     pub(super) places: Places,
     pub(super) macaroon: String,
+    /// Bytes of memory that the runner itself may have.
+    pub(super) memory: u64,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: mpsc::Sender<AttemptEvent>,
 }
@@ -127,6 +130,7 @@ fn spawn(
         return Err(RuntimeError::Failed("the runner has no pipes".into()));
     };
     let process = tree::handle(&child).map_err(|error| failed("watch", error))?;
+    limit_memory(&child, start.memory).map_err(|error| failed("limit", error))?;
     // A macaroon is far smaller than a pipe holds.
     writeln!(stdin, "{}", start.macaroon).map_err(|error| failed("talk to", error))?;
     let running = Running {
@@ -137,6 +141,17 @@ fn spawn(
         ended,
     };
     Ok((Arc::new(running), child, stdout))
+}
+
+/// Bounds the memory that a partner's document can make the runner take, before it reads that document: it waits for its
+/// macaroon. Only the soft limit, so that the sandboxes it starts can be given limits of their own.
+fn limit_memory(child: &Child, bytes: u64) -> std::io::Result<()> {
+    let limit = Rlimit {
+        current: Some(bytes),
+        maximum: getrlimit(Resource::Data).maximum,
+    };
+    prlimit(Some(Pid::from_child(child)), Resource::Data, limit)?;
+    Ok(())
 }
 
 struct Keeper {
@@ -244,14 +259,24 @@ impl Keeper {
                 used,
             };
         }
+        // What it wrote last may name anything of this machine: that is for this node's log.
+        let last = end_of(&self.start.log);
         let how = status.map_or("in an unknown way".to_owned(), |status| status.to_string());
-        let last = last_line(&self.start.log)
-            .map(|line| format!(": {line}"))
-            .unwrap_or_default();
+        tracing::error!(how, last, "a runner ended without a report");
+        let message = match last.contains("memory allocation of") {
+            true => format!(
+                "the document, its input object or its scattered steps are too large: reading and planning them takes \
+                 more than the {} MiB that the runner has at this node; run them in parts",
+                self.start.memory >> 20
+            ),
+            false => {
+                format!("the runner ended without a report ({how}); the log of its node says more")
+            }
+        };
         AttemptReport {
             end: End::Failed {
                 step: String::new(),
-                message: format!("the runner ended without a report ({how}){last}"),
+                message,
                 exit_code: None,
             },
             used,
@@ -259,11 +284,8 @@ impl Keeper {
     }
 }
 
-fn last_line(log: &std::path::Path) -> Option<String> {
-    let text = std::fs::read(log).ok()?;
+fn end_of(log: &std::path::Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
     let tail = &text[text.len().saturating_sub(TAIL)..];
-    let tail = String::from_utf8_lossy(tail);
-    tail.lines()
-        .rfind(|line| !line.trim().is_empty())
-        .map(str::to_owned)
+    String::from_utf8_lossy(tail).into_owned()
 }

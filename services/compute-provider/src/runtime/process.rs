@@ -25,6 +25,9 @@ use crate::domain::runtime::{AttemptEvent, AttemptSpec, Runtime, RuntimeError, S
 /// The runner's program.
 const RUNNER: &str = "oc-step";
 
+/// Memory that the stacks of a runner's threads may take for each core: up to 8 threads of 2 MiB.
+const STACKS_PER_CORE: u64 = 16 << 20;
+
 /// How long a runner may take to stop by itself.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,10 @@ pub struct ProcessSettings {
     pub runner: PathBuf,
     /// Bytes on disk that the tools of one attempt may write.
     pub disk_bytes: u64,
+    /// Bytes of memory that the runner of an attempt may have for itself, beside what its tools have: for the
+    /// document, its values and what its steps said. The stacks of the threads that tend its tools come on top,
+    /// 16 MiB a core.
+    pub runner_memory_bytes: u64,
 }
 
 impl Default for ProcessSettings {
@@ -46,6 +53,7 @@ impl Default for ProcessSettings {
         Self {
             runner: PathBuf::new(),
             disk_bytes: 20 << 30,
+            runner_memory_bytes: 512 << 20,
         }
     }
 }
@@ -57,6 +65,7 @@ pub struct ProcessRuntime(Arc<Inner>);
 struct Inner {
     runner: PathBuf,
     disk_bytes: u64,
+    runner_memory_bytes: u64,
     root: PathBuf,
     node: String,
     clock: Arc<dyn Clock>,
@@ -109,6 +118,7 @@ impl ProcessRuntime {
         Ok(Self(Arc::new(Inner {
             runner: runner(settings),
             disk_bytes: settings.disk_bytes,
+            runner_memory_bytes: settings.runner_memory_bytes,
             root,
             node: node.trim_end_matches('/').to_owned(),
             clock,
@@ -227,6 +237,8 @@ impl ProcessRuntime {
         events: mpsc::Sender<AttemptEvent>,
     ) -> Result<(), RuntimeError> {
         let key = spec.key;
+        let stacks = STACKS_PER_CORE.saturating_mul(u64::from(spec.limits.resources.cores));
+        let memory = self.0.runner_memory_bytes.saturating_add(stacks);
         let runtime = self.clone();
         let (place, macaroon) = blocking(move || {
             let place = runtime.prepare(&spec)?;
@@ -239,6 +251,7 @@ impl ProcessRuntime {
             log: place.log,
             places: Places::of(&place.work),
             macaroon,
+            memory,
             clock: Arc::clone(&self.0.clock),
             events,
         };

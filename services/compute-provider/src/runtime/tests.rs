@@ -3,4 +3,5 @@
 
 mod attempts;
 mod bench;
+mod memory;
 mod routes;

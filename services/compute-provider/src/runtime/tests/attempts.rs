@@ -167,20 +167,7 @@ async fn a_runner_that_does_not_listen_is_killed_with_its_tools() {
 }
 
 fn freeze_runner_of(bench: &Bench) {
-    let root = bench.folder.path().join("attempts").canonicalize().unwrap();
-    let wanted = format!("run\0{}", root.display());
-    let runner = std::fs::read_dir("/proc").unwrap().flatten().find(|entry| {
-        std::fs::read(entry.path().join("cmdline"))
-            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&wanted))
-    });
-    let pid = runner
-        .unwrap()
-        .file_name()
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    let pid = rustix::process::Pid::from_raw(bench.runner_pid()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
 }
 

@@ -160,8 +160,16 @@ pub(super) fn open(folder: &Path, address: &str) -> ProcessRuntime {
         runner: runner(),
         ..ProcessSettings::default()
     };
+    open_with(&settings, folder, address)
+}
+
+pub(super) fn open_with(
+    settings: &ProcessSettings,
+    folder: &Path,
+    address: &str,
+) -> ProcessRuntime {
     let root = folder.join("attempts");
-    ProcessRuntime::open(&settings, &root, address, Arc::new(SystemClock)).unwrap()
+    ProcessRuntime::open(settings, &root, address, Arc::new(SystemClock)).unwrap()
 }
 
 pub(super) fn spec(document: &Value, order: &Value, inputs: Vec<InputObject>) -> AttemptSpec {
@@ -232,6 +240,23 @@ impl Bench {
         finish(self.start(spec).await).await
     }
 
+    /// The process of the only runner that is at work here.
+    pub(super) fn runner_pid(&self) -> i32 {
+        let root = self.folder.path().join("attempts").canonicalize().unwrap();
+        let wanted = format!("run\0{}", root.display());
+        let runner = std::fs::read_dir("/proc").unwrap().flatten().find(|entry| {
+            std::fs::read(entry.path().join("cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&wanted))
+        });
+        runner
+            .unwrap()
+            .file_name()
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
     pub(super) fn attempt_folders(&self) -> usize {
         std::fs::read_dir(self.folder.path().join("attempts"))
             .unwrap()
@@ -255,10 +280,11 @@ pub(super) async fn finish(
     panic!("no end after {all:?}")
 }
 
-pub(super) async fn until_it_prints(events: &mut mpsc::Receiver<AttemptEvent>) {
+/// The first line that its tools print.
+pub(super) async fn until_it_prints(events: &mut mpsc::Receiver<AttemptEvent>) -> String {
     loop {
         match events.recv().await.expect("it ended early").event {
-            Event::Log(_) => return,
+            Event::Log(line) => return line.text,
             Event::Ended(report) => panic!("{report:?}"),
             _ => {}
         }
