@@ -49,6 +49,7 @@ impl Raw {
             node: NodeKey::from_seed(&keys.node.node_seed()),
             listen: Vec::new(),
             announce: Vec::new(),
+            announce_only: false,
             agent: "raw/1".to_owned(),
             clock: Arc::new(SystemClock),
             limits: Limits::default(),

@@ -77,6 +77,7 @@ async fn node(id: NetworkId, key: &SwarmKey) -> Result<Network, Box<dyn Error>> 
         node: NodeKey::generate(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
         announce: Vec::new(),
+        announce_only: false,
         agent: "opencloud/bench".to_owned(),
         clock: Arc::new(SystemClock),
         limits: Limits::default(),

@@ -61,6 +61,7 @@ impl Behaviour {
         let public = settings.node.keypair().public();
         let identify = identify::Config::new(protocol_version(settings.id), public)
             .with_agent_version(settings.agent.clone())
+            .with_hide_listen_addrs(settings.announce_only)
             .with_push_listen_addr_updates(true);
         let ping = ping::Config::new()
             .with_interval(limits.ping)

@@ -21,6 +21,8 @@ pub struct NetworkSettings {
     pub listen: Vec<Multiaddr>,
     /// Addresses to tell others beside those listened on, for nodes behind a forwarded port.
     pub announce: Vec<Multiaddr>,
+    /// Whether others are told `announce` alone: a node whose own addresses are nobody's business, or lead nowhere.
+    pub announce_only: bool,
     /// Name and version of this software, for example `opencloud/0.1.0`.
     pub agent: String,
     /// Wall time, for "last seen".

@@ -17,7 +17,7 @@ use oc_proto::discovery::v1 as proto;
 use oc_store::{Expect, Query};
 use tokio::task::JoinSet;
 
-use self::addresses::{candidates, checked_port, invitable, listen_on, parse, port_of};
+use self::addresses::{candidates, checked_port, invitable, listen_on, parse, port_of, with_port};
 use crate::discovery::{Discovery, Running};
 use crate::domain::error::DiscoveryError;
 use crate::domain::network::{NetworkRecord, check_name};
@@ -168,7 +168,11 @@ impl Discovery {
                 })?;
         let addresses = if addresses.is_empty() {
             let announced = self.announced(record.port)?;
-            let listened = invitable(network.listeners().await?);
+            let listened = if self.swarm.announce_only {
+                Vec::new()
+            } else {
+                invitable(network.listeners().await?)
+            };
             announced.into_iter().chain(listened).collect()
         } else {
             addresses
@@ -338,6 +342,7 @@ impl Discovery {
                 node: self.identity.node.clone(),
                 listen: vec![listen_on(self.swarm.host, port)?],
                 announce: self.announced(port)?,
+                announce_only: self.swarm.announce_only,
                 agent: format!("opencloud/{}", env!("CARGO_PKG_VERSION")),
                 clock: self.clock.clone(),
                 limits: Limits::default(),
@@ -367,9 +372,9 @@ impl Discovery {
     }
 
     fn announced(&self, port: u16) -> Result<Vec<Multiaddr>, DiscoveryError> {
-        let hosts = self.swarm.announce.iter();
-        hosts
-            .map(|host| parse(&format!("{host}/tcp/{port}")))
+        let addresses = self.swarm.announce.iter();
+        addresses
+            .map(|address| Ok(with_port(parse(address)?, port)))
             .collect()
     }
 }

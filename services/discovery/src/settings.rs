@@ -41,9 +41,11 @@ pub struct SwarmSettings {
     pub first_port: u16,
     /// The last port to try.
     pub last_port: u16,
-    /// Hosts to name to others beside those listened on, as multiaddresses without a port, for nodes behind a
-    /// forwarded port: `/dns4/north.example.org`.
+    /// Addresses to name to others beside those listened on, as multiaddresses, for nodes behind a forwarded port:
+    /// `/dns4/north.example.org`, or `/dns4/north.example.org/tcp/31001` where its port is not the one listened on.
     pub announce: Vec<String>,
+    /// Whether partners learn `announce` alone and none of this machine's own addresses.
+    pub announce_only: bool,
 }
 
 impl Default for SwarmSettings {
@@ -53,6 +55,7 @@ impl Default for SwarmSettings {
             first_port: 4001,
             last_port: 4005,
             announce: Vec::new(),
+            announce_only: false,
         }
     }
 }

@@ -30,6 +30,22 @@ async fn two_nodes_with_the_key_and_one_address_list_each_other() {
 }
 
 #[tokio::test]
+async fn a_node_that_announces_only_what_is_set_tells_nobody_where_it_listens() {
+    let realm = Realm::new();
+    let outside = "/dns4/north.example.org/tcp/31001";
+    let mut settings = realm.settings();
+    settings.announce = vec![outside.parse().unwrap()];
+    settings.announce_only = true;
+    let north = oc_federation::Network::start(settings).await.unwrap();
+    let south = realm.node().await;
+    // North dials, so that South knows of it nothing but what North says.
+    north.join(&[address(&south).await], LIMIT).await.unwrap();
+    until(|| connected(&south, north.local_peer())).await;
+    let told = south.peer(north.local_peer()).unwrap().addresses;
+    assert_eq!(told, [outside.parse().unwrap()]);
+}
+
+#[tokio::test]
 async fn a_third_node_finds_the_first_through_the_second() {
     let realm = Realm::new();
     let (a, b) = realm.pair().await;

@@ -34,6 +34,7 @@ impl Realm {
             node: NodeKey::generate(),
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
             announce: Vec::new(),
+            announce_only: false,
             agent: "opencloud/test".to_owned(),
             clock: Arc::new(SystemClock),
             limits: Limits::default(),

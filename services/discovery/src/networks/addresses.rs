@@ -43,6 +43,14 @@ pub(super) fn port_of(addresses: &[Multiaddr]) -> Option<u16> {
         })
 }
 
+/// An announced address; it names its port only where that is another than the one listened on.
+pub(super) fn with_port(address: Multiaddr, port: u16) -> Multiaddr {
+    match port_of(std::slice::from_ref(&address)) {
+        Some(_) => address,
+        None => address.with(AddressPart::Tcp(port)),
+    }
+}
+
 /// Addresses that mean the same to someone else: loopback only where there is nothing else, since the
 /// reader of an invitation would find itself there.
 pub(super) fn invitable(addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
@@ -77,6 +85,14 @@ mod tests {
         assert_eq!(invitable(both), addresses(&["/ip4/192.0.2.7/tcp/1"]));
         let alone = addresses(&["/ip4/127.0.0.1/tcp/1"]);
         assert_eq!(invitable(alone.clone()), alone);
+    }
+
+    #[test]
+    fn an_announced_address_has_the_port_listened_on_unless_it_names_its_own() {
+        let [plain, forwarded] = ["/dns4/north.example.org", "/ip4/192.0.2.7/tcp/31001"];
+        let port = |text: &str| with_port(text.parse().unwrap(), 4001).to_string();
+        assert_eq!(port(plain), format!("{plain}/tcp/4001"));
+        assert_eq!(port(forwarded), forwarded);
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub(crate) fn settings(name: &str, keys: PathBuf) -> Settings {
             first_port: 0,
             last_port: 0,
             announce: Vec::new(),
+            announce_only: false,
         },
     }
 }
