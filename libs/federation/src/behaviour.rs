@@ -11,7 +11,9 @@ use libp2p::{PeerId, StreamProtocol, gossipsub, identify, kad, ping};
 use crate::streams::{self, Connections};
 use crate::{Limits, NetworkError, NetworkId, NetworkSettings};
 
-const PENDING: u32 = 64;
+const PENDING_OUTBOUND: u32 = 64;
+/// Never reached by honest means: fewer are let in by [`crate::half_open`], and those sent away go at once.
+const PENDING_INBOUND: u32 = 512;
 /// Room for the signature, the author and the topic around an announcement.
 const GOSSIP_OVERHEAD: usize = 1024;
 const BOOTSTRAP: Duration = Duration::from_secs(60);
@@ -80,8 +82,8 @@ impl Behaviour {
 
 fn connection_limits(limits: &Limits) -> ConnectionLimits {
     ConnectionLimits::default()
-        .with_max_pending_incoming(Some(PENDING))
-        .with_max_pending_outgoing(Some(PENDING))
+        .with_max_pending_incoming(Some(PENDING_INBOUND))
+        .with_max_pending_outgoing(Some(PENDING_OUTBOUND))
         .with_max_established(Some(limits.connections))
         .with_max_established_per_peer(Some(limits.connections_per_peer))
 }

@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod gossip;
 pub mod grpc;
+mod half_open;
 mod invitation;
 mod network;
 mod network_id;

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::core::transport::{Boxed, TransportError};
@@ -13,6 +14,7 @@ use libp2p::pnet::{PnetConfig, PreSharedKey};
 use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId, Transport as _, dns, noise, tcp, yamux};
 
+use crate::half_open::{Bounded, HalfOpen};
 use crate::{JoinError, NetworkError, NodeKey, SwarmKey};
 
 /// Share of the deadline for reaching the address.
@@ -41,6 +43,8 @@ pub(crate) fn build(
     key: &SwarmKey,
     deadline: Duration,
 ) -> Result<Transport, NetworkError> {
+    let half_open = HalfOpen::default();
+    let inbound = half_open.clone();
     let noise = noise::Config::new(node.keypair()).map_err(|error| NetworkError::Setup {
         cause: error.to_string(),
     })?;
@@ -49,11 +53,15 @@ pub(crate) fn build(
     let reach = TransportTimeout::with_outgoing_timeout(resolving(), deadline / REACH_SHARE)
         .map_err(|error| StageFailed(Stage::Reach(root(&error))));
     let transport = reach
-        .and_then(move |socket, _| async move {
-            tokio::time::timeout(nonces, cipher.handshake(socket))
+        .and_then(move |socket, point| async move {
+            let socket = tokio::time::timeout(nonces, cipher.handshake(socket))
                 .await
                 .map_err(|_| StageFailed(Stage::Nonces("it stays silent".to_owned())))?
-                .map_err(|error| StageFailed(Stage::Nonces(error.to_string())))
+                .map_err(|error| StageFailed(Stage::Nonces(error.to_string())))?;
+            if let ConnectedPoint::Listener { send_back_addr, .. } = &point {
+                inbound.spoke(send_back_addr);
+            }
+            Ok(socket)
         })
         .map_err(|failed| failed.into_inner())
         .upgrade(Version::V1Lazy)
@@ -61,7 +69,7 @@ pub(crate) fn build(
         .multiplex(yamux::Config::default())
         .timeout(deadline)
         .boxed();
-    Ok(transport)
+    Ok(Bounded::new(transport, half_open).boxed())
 }
 
 /// A machine without a resolver can still dial numbers.

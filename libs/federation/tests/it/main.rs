@@ -7,6 +7,7 @@
 
 mod bulk;
 mod calls;
+mod flood;
 mod membership;
 mod nodes;
 mod refusals;

@@ -73,8 +73,13 @@ async fn a_peer_that_is_not_up_yet_is_tried_again() {
     let addresses = [at.clone()];
     let joining = b.join(&addresses, LIMIT);
     let starting = async {
-        // The first attempt must have failed before the peer comes up.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // Dials begin in the order in which they are asked for: when this one, which has no time for a second, has
+        // failed, the other's first has too.
+        let refused = b.join(&addresses, Duration::from_millis(400)).await;
+        assert!(
+            matches!(refused, Err(JoinError::Unreachable { .. })),
+            "{refused:?}"
+        );
         let mut settings = realm.settings();
         settings.listen = vec![at];
         Network::start(settings).await.unwrap()
