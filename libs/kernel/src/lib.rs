@@ -3,6 +3,8 @@
 //! It does no I/O and knows no async runtime, no transport and no store.
 
 mod clock;
+mod code;
+mod confusable;
 mod error;
 mod id;
 mod name;
@@ -11,6 +13,8 @@ mod quantity;
 mod text;
 
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use code::Code;
+pub use confusable::{mixed_word, skeleton};
 pub use error::{Classify, Kind};
 pub use id::{
     AttemptId, FragmentId, GrantId, Id, IdKind, LeaseId, OrgId, ParseIdError, ReservationId, RunId,

@@ -80,6 +80,11 @@ pub enum DisplayNameError {
         .0.escape_unicode()
     )]
     Hidden(char),
+    /// Letters of scripts that are not written together, in one word.
+    #[error(
+        "the word `{0}` mixes letters of two scripts, so it could pass for another: write it in one"
+    )]
+    Mixed(String),
 }
 
 /// What an organisation calls itself, in any script: 1 to 100 characters that all show, no white space around them.
@@ -94,6 +99,18 @@ impl DisplayName {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Checks that it passes for no other by letters of another script. Asked of a name that is given to ourselves;
+    /// those of others are told apart by their ids.
+    ///
+    /// # Errors
+    /// Names the word whose letters are of several scripts.
+    pub fn check_scripts(&self) -> Result<(), DisplayNameError> {
+        match crate::mixed_word(&self.0) {
+            Some(word) => Err(DisplayNameError::Mixed(word.to_owned())),
+            None => Ok(()),
+        }
     }
 }
 

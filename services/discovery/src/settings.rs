@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use oc_kernel::DisplayName;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Settings of discovery.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// The organisation's name for people; shown to partners, not proven. Kept: a start without one goes on with
     /// the last.
+    #[serde(deserialize_with = "name_of_ours")]
     pub name: Option<DisplayName>,
     /// Folder of the organisation's keys; made at the first start.
     pub keys: PathBuf,
@@ -57,5 +59,36 @@ impl Default for SwarmSettings {
             announce: Vec::new(),
             announce_only: false,
         }
+    }
+}
+
+/// Partners could take a name with letters of two scripts for another's, so we give ourselves none.
+fn name_of_ours<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DisplayName>, D::Error> {
+    let name = Option::<DisplayName>::deserialize(deserializer)?;
+    if let Some(name) = &name {
+        name.check_scripts().map_err(D::Error::custom)?;
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_of_ours_with_letters_of_two_scripts_is_refused() {
+        let settings = |name: &str| serde_json::from_value::<Settings>(json!({ "name": name }));
+        let refused = settings("S\u{43e}uth").unwrap_err().to_string();
+        assert!(
+            refused.contains("mixes letters of two scripts"),
+            "{refused}"
+        );
+        assert!(settings("South").unwrap().name.is_some());
+        let without = serde_json::from_value::<Settings>(json!({}));
+        assert!(without.unwrap().name.is_none());
     }
 }

@@ -64,20 +64,23 @@ fn one_of(
 ) -> Result<String, CommandError> {
     let digits = text.strip_prefix("org-").unwrap_or(text);
     let begins = |id: &str| {
-        digits.len() >= FEWEST
-            && id
-                .strip_prefix("org-")
-                .is_some_and(|id| id.starts_with(digits))
+        let id = id.strip_prefix("org-");
+        !digits.is_empty() && id.is_some_and(|id| id.starts_with(digits))
     };
+    let named = |known: &Known| known.name.eq_ignore_ascii_case(text);
+    let long_enough = digits.len() >= FEWEST;
     let mut found: Vec<_> = known
         .iter()
-        .filter(|known| known.name.eq_ignore_ascii_case(text) || begins(&known.org_id))
+        .filter(|known| named(known) || (long_enough && begins(&known.org_id)))
         .collect();
     if found.iter().any(|known| likelier(known)) {
         found.retain(|known| likelier(known));
     }
     match found.as_slice() {
         [known] => Ok(known.org_id.clone()),
+        [] if known.iter().any(|known| begins(&known.org_id)) => Err(CommandError::input(format!(
+            "`{text}` is too short for an id: write {FEWEST} or more of its digits"
+        ))),
         [] => {
             let names: Vec<_> = known.iter().map(|known| known.name.as_str()).collect();
             Err(CommandError::Missing(format!(
@@ -163,6 +166,16 @@ mod tests {
                 .unwrap_err()
                 .contains("no organisation")
         );
+    }
+
+    #[test]
+    fn an_id_that_is_cut_too_short_says_how_much_of_it_is_taken() {
+        let known = [known(0x2a, "South", false), known(0xbf, "North", false)];
+        assert_eq!(found(&known, "2a2a2a").unwrap(), known[0].org_id);
+        for short in ["2a2a", "org-2a2a2"] {
+            let refused = found(&known, short).unwrap_err();
+            assert!(refused.contains("write 6 or more"), "{refused}");
+        }
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Names {
         self
     }
 
-    /// The name; with the begin of the id where another has the same name, and that alone without a name.
+    /// The name; with the begin of the id where another has the same name or one that looks the same, and that alone
+    /// without a name.
     pub(crate) fn show(&self, org_id: &str) -> String {
         let short = find::short(org_id);
         match self.0.get(org_id) {
@@ -48,8 +49,9 @@ impl Names {
     }
 
     fn is_shared(&self, name: &str) -> bool {
-        let lower = name.to_lowercase();
-        let same = self.0.values().filter(|it| it.to_lowercase() == lower);
+        let skeleton = oc_kernel::skeleton(name);
+        let same = self.0.values();
+        let same = same.filter(|it| oc_kernel::skeleton(it) == skeleton);
         same.count() > 1
     }
 
@@ -101,6 +103,15 @@ mod tests {
             "North: `South (02020202)` lists no org-chart; ask 09090909"
         );
         assert_eq!(names.in_text("org-é"), "org-é");
+    }
+
+    #[test]
+    fn names_that_look_the_same_are_told_apart_by_their_ids() {
+        let names = [(2, "South"), (3, "S\u{43e}uth"), (4, "North")];
+        let names = Names(names.map(|(id, name)| (org(id), name.to_owned())).into());
+        assert_eq!(names.show(&org(2)), "South (02020202)");
+        assert_eq!(names.show(&org(3)), "S\u{43e}uth (03030303)");
+        assert_eq!(names.show(&org(4)), "North");
     }
 
     #[test]
