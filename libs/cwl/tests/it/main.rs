@@ -12,6 +12,7 @@ mod loading;
 mod partition;
 mod running;
 mod safety;
+mod streams;
 mod workflows;
 
 use std::path::{Path, PathBuf};
