@@ -208,5 +208,6 @@ async fn eight_processes_become_ready_and_know_each_other_and_the_administrator(
         let (name, log) = (service.name, service.log());
         let status = service.stops().await;
         assert!(status.success(), "{name}: {status}\n{log}");
+        assert!(log.contains("events stay within this process"), "{log}");
     }
 }

@@ -142,6 +142,11 @@ where
         return Ok(());
     }
     telemetry::init(&settings.telemetry)?;
+    tracing::warn!(
+        name,
+        "events stay within this process: what other services tell of grants, usage and accounts does not arrive, \
+         and theirs do not get this service's; for a whole node start `opencloud up`"
+    );
     crate::install_tls_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
