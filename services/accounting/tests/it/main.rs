@@ -5,6 +5,7 @@
 mod books;
 mod discovery;
 mod faces;
+mod hostile;
 mod ledger;
 mod people;
 mod reports;
