@@ -24,5 +24,6 @@ mod sites;
 mod starting;
 mod strangers;
 mod terminal;
+mod thirds;
 mod typing;
 mod walking;

@@ -21,13 +21,14 @@ use tower::ServiceExt as _;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-struct Raw {
+pub(crate) struct Raw {
     network: Network,
     keys: OrgKeys,
     node: PeerId,
 }
 
 impl Raw {
+    /// Joins a network that the node makes.
     async fn join(node: &Node) -> Self {
         let discovery = node.client();
         let discovery = discovery.discovery();
@@ -36,11 +37,16 @@ impl Raw {
             port: 0,
         };
         let network_id = discovery.create_network(&create).await.unwrap().network_id;
+        Self::join_network(node, &network_id).await
+    }
+
+    /// Joins a network that the node is in.
+    pub(crate) async fn join_network(node: &Node, network_id: &str) -> Self {
         let invite = InviteRequest {
-            network_id,
+            network_id: network_id.to_owned(),
             ..InviteRequest::default()
         };
-        let invitation = discovery.invite(&invite).await.unwrap();
+        let invitation = node.client().discovery().invite(&invite).await.unwrap();
         let invitation: Invitation = invitation.parse().unwrap();
         let keys = OrgKeys::generate();
         let network = Network::start(NetworkSettings {
@@ -64,7 +70,7 @@ impl Raw {
     }
 
     /// Becomes a partner in good standing.
-    async fn hello(&self) {
+    pub(crate) async fn hello(&self) {
         until("it is introduced", LIMIT, async || {
             let mut client = IdentityServiceClient::new(self.network.channel(self.node));
             let hello = HelloRequest {
@@ -80,17 +86,31 @@ impl Raw {
     }
 
     async fn call(&self, path: &str, token: &str) -> Code {
+        self.call_with(path, token, &[]).await.0
+    }
+
+    /// Calls a method with a message; the code of the answer and what it says.
+    pub(crate) async fn call_with(
+        &self,
+        path: &str,
+        token: &str,
+        message: &[u8],
+    ) -> (Code, String) {
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        let frame = [&[0], &length[..], message].concat();
         let request = Request::post(path)
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .header("authorization", format!("Bearer {token}"))
-            .body(Body::new(http_body_util::Full::new(vec![0; 5].into())))
+            .body(Body::new(http_body_util::Full::new(frame.into())))
             .unwrap();
         let channel = self.network.channel(self.node);
         let answer = channel.oneshot(request).await.unwrap();
         let of = |headers: &http::HeaderMap| {
             let status = headers.get("grpc-status")?;
-            Some(Code::from_bytes(status.as_bytes()))
+            let text = headers.get("grpc-message").map(http::HeaderValue::as_bytes);
+            let text = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
+            Some((Code::from_bytes(status.as_bytes()), text))
         };
         let begun = of(answer.headers());
         let body = answer.into_body().collect().await.unwrap();

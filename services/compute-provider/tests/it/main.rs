@@ -21,6 +21,7 @@ mod logs;
 mod node;
 mod objects;
 mod owners;
+mod replay;
 mod stage;
 mod steps;
 mod work;
