@@ -5,6 +5,7 @@ mod agreeing;
 mod commands;
 mod cutting;
 mod demo;
+mod disputing;
 mod downloading;
 mod grpc;
 mod interrupting;
