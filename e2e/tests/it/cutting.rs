@@ -77,7 +77,7 @@ async fn no_authority_left_ten_seconds_after_a_revocation_and_what_ran_is_billed
     ends_at_south(&scene, &marker).await;
     let (run, why) = over(&scene.north(), &run.run_id, SOON).await;
     assert_eq!(run.state, i32::from(RunState::Failed), "{why}");
-    assert!(why.contains("revoked"), "{why}");
+    assert_eq!(run.cause.unwrap().code, "grant-revoked", "{why}");
     assert!(why.contains("ask the owner for a new grant"), "{why}");
     is_billed(&scene, &grant.grant_id).await;
     assert_eq!(scene.held().await, (0, 0), "no_authority_left");

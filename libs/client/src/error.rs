@@ -1,6 +1,6 @@
 //! What can go wrong between a program and a node.
 
-use oc_kernel::{Classify, Kind};
+use oc_kernel::{Classify, Code, Kind};
 use serde::{Deserialize, Serialize};
 
 /// Why a call gave no result.
@@ -54,6 +54,10 @@ impl Classify for ClientError {
         }
     }
 
+    fn code(&self) -> Option<Code> {
+        self.problem()?.code
+    }
+
     fn advice(&self) -> Option<String> {
         match self {
             ClientError::Refused(problem) => problem.advice.clone(),
@@ -76,6 +80,9 @@ pub struct Problem {
     pub title: String,
     /// HTTP status.
     pub status: u16,
+    /// Which refusal of that kind, where there are several for a program to tell apart.
+    #[serde(deserialize_with = "Code::known")]
+    pub code: Option<Code>,
     /// What happened.
     pub detail: String,
     /// Request id, as in the node's log.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use oc_kernel::{Classify, Clock, Kind, OrgId};
+use oc_kernel::{Classify, Clock, Code, Kind, OrgId};
 use oc_proto::discovery::v1::identity_service_client::IdentityServiceClient;
 use oc_proto::discovery::v1::peer_service_client::PeerServiceClient;
 use oc_proto::discovery::v1::{
@@ -53,6 +53,14 @@ impl Classify for DoorError {
             DoorError::Call(error) => error.kind(),
             DoorError::Refused(problem) => problem.kind().unwrap_or(Kind::Internal),
             DoorError::Answer(_) => Kind::Internal,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            DoorError::Call(error) => error.code(),
+            DoorError::Refused(problem) => problem.code,
+            DoorError::Answer(_) => None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The one table of error kinds. Every domain error maps to a [`Kind`]; only the edges turn a kind into
 //! a gRPC or an HTTP status, so both faces of a service always agree.
 
+use crate::code::Code;
+
 /// What went wrong, in the terms a caller can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -142,6 +144,11 @@ impl Kind {
 pub trait Classify: std::error::Error + Send + Sync + 'static {
     /// The row of the table this error belongs to.
     fn kind(&self) -> Kind;
+
+    /// Which refusal of that kind this is, where a program that calls would do something else for it.
+    fn code(&self) -> Option<Code> {
+        None
+    }
 
     /// What the person can do next, in one sentence, where the message alone does not say it.
     fn advice(&self) -> Option<String> {

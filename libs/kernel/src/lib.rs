@@ -3,6 +3,7 @@
 //! It does no I/O and knows no async runtime, no transport and no store.
 
 mod clock;
+mod code;
 mod confusable;
 mod error;
 mod id;
@@ -12,6 +13,7 @@ mod quantity;
 mod text;
 
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use code::Code;
 pub use confusable::{mixed_word, skeleton};
 pub use error::{Classify, Kind};
 pub use id::{

@@ -246,8 +246,8 @@ fn refuse(face: Face, problem: Problem) -> Response {
         Face::Rest => problem.into_response(),
         Face::Rpc => {
             let kind = problem.kind().unwrap_or(Kind::Invalid);
-            build_status(kind, problem.detail, problem.advice.map(Into::into), &[])
-                .into_http::<Body>()
+            let advice = problem.advice.map(Into::into);
+            build_status(kind, problem.code, problem.detail, advice, &[]).into_http::<Body>()
         }
     }
 }

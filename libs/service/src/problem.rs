@@ -6,9 +6,9 @@ use std::error::Error;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use oc_kernel::{Classify, Kind};
+use oc_kernel::{Classify, Code, Kind};
 use serde::{Deserialize, Serialize};
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use utoipa::ToSchema;
 
@@ -36,7 +36,7 @@ pub struct Finding {
     pub pointer: Option<String>,
 }
 
-/// The body of every REST error: an RFC 9457 problem with two members of our own, `advice` and `errors`.
+/// The body of every REST error: an RFC 9457 problem with three members of our own, `code`, `advice` and `errors`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `https://open-cloud.dev/problems/` and the kind of error.
@@ -47,6 +47,14 @@ pub struct Problem {
     pub title: Box<str>,
     /// The HTTP status.
     pub status: u16,
+    /// Which refusal of that kind it is, in a stable word for programs, where that tells more than the kind.
+    #[serde(
+        default,
+        deserialize_with = "Code::known",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>)]
+    pub code: Option<Code>,
     /// What happened, naming the thing.
     pub detail: String,
     /// The request id, as in `x-request-id` and the log.
@@ -75,6 +83,7 @@ impl Problem {
             type_uri: format!("{TYPE_PREFIX}{name}"),
             title: name.replace('-', " ").into(),
             status,
+            code: None,
             detail: detail.into(),
             instance: None,
             advice: None,
@@ -85,6 +94,7 @@ impl Problem {
     /// The problem a domain error becomes. An internal error is logged here, once, and its text stays in the log.
     pub fn of<E: Classify>(error: &E) -> Self {
         Self {
+            code: error.code(),
             advice: error.advice().map(Into::into),
             ..Self::new(error.kind(), public_text(error))
         }
@@ -94,6 +104,7 @@ impl Problem {
     pub fn from_status(status: &Status) -> Self {
         let CallError {
             kind,
+            code,
             message,
             advice,
         } = CallError::from(status.clone());
@@ -102,6 +113,7 @@ impl Problem {
             .map(|bad| bad.field_violations.iter().map(finding).collect())
             .unwrap_or_default();
         Self {
+            code,
             advice: advice.map(Into::into),
             errors,
             ..Self::new(kind, message)
@@ -159,27 +171,28 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The gRPC status a domain error becomes: the table's code, with the kind as `reason` and the advice in
-/// the metadata of `google.rpc.ErrorInfo`.
+/// The gRPC status a domain error becomes: the number of its kind, with the kind as `reason`, its own code and the
+/// advice in the metadata of `google.rpc.ErrorInfo`.
 pub fn status<E: Classify>(error: &E) -> Status {
     status_with(error, &[])
 }
 
 /// As [`status`], with each place that is wrong in `google.rpc.BadRequest`.
 pub fn status_with<E: Classify>(error: &E, errors: &[Finding]) -> Status {
-    build_status(error.kind(), public_text(error), error.advice(), errors)
+    let message = public_text(error);
+    build_status(error.kind(), error.code(), message, error.advice(), errors)
 }
 
 pub(crate) fn build_status(
     kind: Kind,
+    code: Option<Code>,
     message: String,
     advice: Option<String>,
     errors: &[Finding],
 ) -> Status {
-    let metadata: HashMap<String, String> = advice
-        .map(|advice| ("advice".to_owned(), advice))
-        .into_iter()
-        .collect();
+    let code = code.map(|code| ("code".to_owned(), code.to_string()));
+    let advice = advice.map(|advice| ("advice".to_owned(), advice));
+    let metadata: HashMap<String, String> = code.into_iter().chain(advice).collect();
     let mut details = ErrorDetails::with_error_info(kind.as_str(), DOMAIN, metadata);
     for error in errors {
         let place = match (&error.pointer, error.line) {
@@ -189,7 +202,7 @@ pub(crate) fn build_status(
         };
         details.add_bad_request_violation(place, &error.message);
     }
-    Status::with_error_details(Code::from_i32(kind.grpc_code()), message, details)
+    Status::with_error_details(tonic::Code::from_i32(kind.grpc_code()), message, details)
 }
 
 fn finding(violation: &FieldViolation) -> Finding {
@@ -239,21 +252,46 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 pub struct CallError {
     /// The row of the table; from `google.rpc.ErrorInfo`, or the nearest one for the bare code.
     pub kind: Kind,
+    /// Which refusal of that kind it is, where the other side says so in a word that is known here.
+    pub code: Option<Code>,
     /// The answer's text.
     pub message: String,
     /// What to do next, as the other side sees it.
     pub advice: Option<String>,
 }
 
+impl CallError {
+    /// An error of a kind, with what happened.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            code: None,
+            message: message.into(),
+            advice: None,
+        }
+    }
+
+    /// The same refusal, to be passed on.
+    pub fn of<E: Classify>(error: &E) -> Self {
+        Self {
+            kind: error.kind(),
+            code: error.code(),
+            message: error.to_string(),
+            advice: error.advice(),
+        }
+    }
+}
+
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
         let info = details.error_info();
-        let named = info
-            .filter(|info| info.domain == DOMAIN)
-            .and_then(|info| Kind::from_name(&info.reason));
+        let ours = info.filter(|info| info.domain == DOMAIN);
+        let named = ours.and_then(|info| Kind::from_name(&info.reason));
+        let code = ours.and_then(|info| Code::from_name(info.metadata.get("code")?));
         Self {
             kind: named.unwrap_or_else(|| Kind::from_grpc_code(status.code() as i32)),
+            code,
             message: status.message().to_owned(),
             advice: info.and_then(|info| info.metadata.get("advice").cloned()),
         }
@@ -263,6 +301,10 @@ impl From<Status> for CallError {
 impl Classify for CallError {
     fn kind(&self) -> Kind {
         self.kind
+    }
+
+    fn code(&self) -> Option<Code> {
+        self.code
     }
 
     fn advice(&self) -> Option<String> {
@@ -314,6 +356,33 @@ mod tests {
     }
 
     #[test]
+    fn every_code_survives_a_call_and_a_problem() {
+        for code in Code::ALL {
+            let sent = CallError {
+                code: Some(code),
+                ..CallError::new(Kind::Forbidden, "no")
+            };
+            let error = CallError::from(status(&sent));
+            assert_eq!(error, sent);
+            let problem = serde_json::to_value(Problem::of(&error)).unwrap();
+            assert_eq!(problem["code"], code.as_str());
+            let problem: Problem = serde_json::from_value(problem).unwrap();
+            assert_eq!(problem.code, Some(code));
+        }
+        let problem = serde_json::to_value(Problem::new(Kind::Invalid, "no")).unwrap();
+        assert!(problem.get("code").is_none(), "{problem}");
+    }
+
+    #[test]
+    fn a_code_that_is_not_known_here_leaves_the_kind() {
+        let metadata = [("code".to_owned(), "solar-flare".to_owned())];
+        let details = ErrorDetails::with_error_info("stale", DOMAIN, metadata);
+        let newer = Status::with_error_details(tonic::Code::Aborted, "old", details);
+        let error = CallError::from(newer);
+        assert_eq!((error.kind, error.code), (Kind::Stale, None));
+    }
+
+    #[test]
     fn findings_survive_a_call() {
         let at = |line, column, pointer: Option<&str>| Finding {
             message: "wrong".to_owned(),
@@ -335,7 +404,7 @@ mod tests {
         let error = CallError::from(Status::deadline_exceeded("late"));
         assert_eq!(error.kind, Kind::Timeout);
         let foreign = ErrorDetails::with_error_info("conflict", "example.org", []);
-        let foreign = Status::with_error_details(Code::NotFound, "gone", foreign);
+        let foreign = Status::with_error_details(tonic::Code::NotFound, "gone", foreign);
         assert_eq!(CallError::from(foreign).kind, Kind::NotFound);
     }
 }

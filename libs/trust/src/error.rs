@@ -1,6 +1,6 @@
 //! Why something signed is refused.
 
-use oc_kernel::{Classify, Kind, OrgId};
+use oc_kernel::{Classify, Code, Kind, OrgId};
 
 use crate::digest::Digest;
 use crate::limits::OverLimit;
@@ -94,6 +94,14 @@ impl Classify for OpenError {
                 Kind::Forbidden
             }
             OpenError::Rule(_) => Kind::Invalid,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            OpenError::NotYet { .. } => Some(Code::NotYetValid),
+            OpenError::Expired { .. } => Some(Code::NoLongerValid),
+            _ => None,
         }
     }
 }
@@ -211,6 +219,14 @@ impl Classify for ChainError {
             | ChainError::Parent { .. }
             | ChainError::Presenter { .. }
             | ChainError::Wider { .. } => Kind::Forbidden,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            ChainError::Open { source, .. } => source.code(),
+            ChainError::Limit { .. } => Some(Code::OverLimit),
+            _ => None,
         }
     }
 }

@@ -45,6 +45,7 @@ impl From<DoorError> for PortError {
     fn from(error: DoorError) -> Self {
         Self {
             kind: error.kind(),
+            code: error.code(),
             message: error.to_string(),
             advice: error.advice(),
         }
@@ -56,6 +57,7 @@ impl From<Status> for PortError {
         let error = CallError::from(status);
         Self {
             kind: error.kind,
+            code: error.code,
             message: error.message,
             advice: error.advice,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use oc_kernel::{GrantId, Kind, OrgId};
+use oc_kernel::{Code, GrantId, Kind, OrgId};
 use oc_trust::{KeyHistory, Signer};
 
 use crate::domain::Cause;
@@ -14,6 +14,8 @@ use crate::domain::Cause;
 pub struct PortError {
     /// The row of the error table.
     pub kind: Kind,
+    /// Which refusal of that kind.
+    pub code: Option<Code>,
     /// What it said.
     pub message: String,
     /// What to do next, where it said that.

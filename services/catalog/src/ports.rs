@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use oc_door::{Door, DoorError, Purpose};
-use oc_kernel::{Classify, Kind, Name, OrgId};
+use oc_kernel::{Classify, Code, Kind, Name, OrgId};
 use oc_proto::discovery::v1::network_service_client::NetworkServiceClient;
 use oc_proto::discovery::v1::peer_service_client::PeerServiceClient;
 use oc_proto::discovery::v1::{
@@ -21,56 +21,39 @@ use tonic::Status;
 
 /// Why someone else gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct PortError {
-    kind: Kind,
-    message: String,
-    advice: Option<String>,
-}
+#[error(transparent)]
+pub struct PortError(CallError);
 
 impl PortError {
     /// An answer that makes no sense.
     pub(crate) fn nonsense(message: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Unavailable,
-            message: message.into(),
-            advice: None,
-        }
+        Self(CallError::new(Kind::Unavailable, message))
     }
 }
 
 impl Classify for PortError {
     fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind()
+    }
+
+    fn code(&self) -> Option<Code> {
+        self.0.code()
     }
 
     fn advice(&self) -> Option<String> {
-        self.advice.clone()
+        self.0.advice()
     }
 }
 
 impl From<DoorError> for PortError {
     fn from(error: DoorError) -> Self {
-        Self {
-            kind: error.kind(),
-            message: error.to_string(),
-            advice: error.advice(),
-        }
+        Self(CallError::of(&error))
     }
 }
 
 impl From<Status> for PortError {
     fn from(status: Status) -> Self {
-        let CallError {
-            kind,
-            message,
-            advice,
-        } = status.into();
-        Self {
-            kind,
-            message,
-            advice,
-        }
+        Self(status.into())
     }
 }
 

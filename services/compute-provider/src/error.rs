@@ -2,7 +2,7 @@
 
 use oc_auth::MacaroonError;
 use oc_door::DoorError;
-use oc_kernel::{Classify, Kind, NameError, PageTokenError};
+use oc_kernel::{Classify, Code, GrantId, Kind, NameError, PageTokenError};
 use oc_objects::ObjectError;
 use oc_service::CallError;
 use oc_store::StoreError;
@@ -61,6 +61,14 @@ macro_rules! causes {
             /// Not now.
             #[error("{0}")]
             Precondition(String),
+            /// An objection to the books of a grant waits for an answer.
+            #[error("nothing begins under grant {grant} while its books are disputed: {objection}")]
+            Disputed {
+                /// The grant.
+                grant: GrantId,
+                /// The objection.
+                objection: String,
+            },
             /// Somebody who is needed gives no answer; trying again may help.
             #[error("{0}")]
             Unavailable(String),
@@ -76,8 +84,16 @@ macro_rules! causes {
                     Error::Forbidden(_) => Kind::Forbidden,
                     Error::Conflict(_) => Kind::Conflict,
                     Error::Limit(_) => Kind::Exhausted,
-                    Error::Precondition(_) => Kind::Precondition,
+                    Error::Precondition(_) | Error::Disputed { .. } => Kind::Precondition,
                     Error::Unavailable(_) => Kind::Unavailable,
+                }
+            }
+
+            fn code(&self) -> Option<Code> {
+                match self {
+                    $(Error::$variant(cause) => cause.code(),)*
+                    Error::Disputed { .. } => Some(Code::BooksDisputed),
+                    _ => None,
                 }
             }
 
@@ -140,5 +156,125 @@ impl Error {
     pub(crate) fn unknown(what: &'static str, name: impl ToString) -> Self {
         let name: String = name.to_string().chars().take(200).collect();
         Error::Unknown { what, name }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use oc_kernel::{LeaseId, ReservationId};
+    use oc_trust::{Limits, OverLimit};
+
+    use super::*;
+    use crate::domain::grant::{GrantState, NotInForce};
+    use crate::domain::resources::Amount;
+
+    fn not_in_force(why: NotInForce) -> Error {
+        let id = GrantId::new();
+        GrantError::NotInForce { id, why }.into()
+    }
+
+    fn in_state(state: GrantState) -> Error {
+        let cause = "maintenance".to_owned();
+        not_in_force(NotInForce::State { state, cause })
+    }
+
+    fn over() -> OverLimit {
+        let one = Limits {
+            cores: 1,
+            ..Limits::default()
+        };
+        one.within(&Limits::default()).unwrap_err()
+    }
+
+    fn over_the_grant(spent: u64) -> Error {
+        let over = LedgerError::OverLimit {
+            grant: GrantId::new(),
+            amount: Amount::CoreMs,
+            asked: 1,
+            used: 10,
+            spent,
+            limit: 10,
+        };
+        over.into()
+    }
+
+    #[test]
+    fn each_refusal_that_a_program_acts_on_has_its_code() {
+        let generation = Refusal::OldGeneration {
+            presented: 1,
+            current: 2,
+        };
+        let over_grant = Refusal::OverGrant {
+            grant: "grant-1".to_owned(),
+            over: over(),
+        };
+        let disputed = Error::Disputed {
+            grant: GrantId::new(),
+            objection: "charge".to_owned(),
+        };
+        let withdrawn = LedgerError::Withdrawn {
+            offer: "cpu".parse().unwrap(),
+        };
+        let reservation = LedgerError::NoReservation {
+            reservation: ReservationId::new(),
+        };
+        let lease = LedgerError::NoLease {
+            lease: LeaseId::new(),
+        };
+        let chain = ChainError::Open {
+            part: "delegation 1".to_owned(),
+            source: OpenError::Expired { ago_ms: 1 },
+        };
+        let table: [(Error, Option<Code>); 22] = [
+            (disputed, Some(Code::BooksDisputed)),
+            (generation.into(), Some(Code::GrantChanged)),
+            (not_in_force(NotInForce::Changed), Some(Code::GrantChanged)),
+            (in_state(GrantState::Ended), Some(Code::GrantEnded)),
+            (in_state(GrantState::Expired), Some(Code::GrantExpired)),
+            (not_in_force(NotInForce::Past), Some(Code::GrantExpired)),
+            (in_state(GrantState::Revoked), Some(Code::GrantRevoked)),
+            (in_state(GrantState::Pending), None),
+            (Refusal::NoGrant.into(), Some(Code::GrantMissing)),
+            (
+                not_in_force(NotInForce::NotCovered("dataset.x".parse().unwrap())),
+                Some(Code::GrantMissing),
+            ),
+            (
+                GrantError::Unknown("grant-1".to_owned()).into(),
+                Some(Code::GrantUnknown),
+            ),
+            (reservation.into(), Some(Code::HoldLapsed)),
+            (lease.into(), Some(Code::LeaseLost)),
+            (
+                LeaseError::Lost(Duration::from_secs(15)).into(),
+                Some(Code::LeaseLost),
+            ),
+            (chain.into(), Some(Code::NoLongerValid)),
+            (not_in_force(NotInForce::Ahead), Some(Code::NotYetValid)),
+            (withdrawn.into(), Some(Code::OfferWithdrawn)),
+            (over_grant.into(), Some(Code::OverLimit)),
+            (over_the_grant(10), Some(Code::OverLimit)),
+            // What is set aside comes back: the kind says to wait.
+            (over_the_grant(0), None),
+            (
+                Refusal::NoSandbox("no bwrap".to_owned()).into(),
+                Some(Code::SandboxMissing),
+            ),
+            (Error::Forbidden("not you".to_owned()), None),
+        ];
+        for (error, code) in table {
+            assert_eq!(error.code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_another_service_answered_keeps_its_code() {
+        let answer = CallError {
+            code: Some(Code::NoImage),
+            ..CallError::new(Kind::Precondition, "no image")
+        };
+        assert_eq!(Error::from(answer).code(), Some(Code::NoImage));
     }
 }

@@ -1,7 +1,7 @@
 //! Why the orchestrator refuses or fails: one type for both faces, whose kind decides the status.
 
 use oc_door::DoorError;
-use oc_kernel::{Classify, Kind, PageTokenError, ParseIdError};
+use oc_kernel::{Classify, Code, Kind, PageTokenError, ParseIdError};
 use oc_service::{CallError, Finding};
 use oc_store::StoreError;
 use oc_workflow::plan::PlanError;
@@ -154,6 +154,15 @@ impl Classify for RunError {
             Self::Door(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Page(_) => Kind::Malformed,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Call { source, .. } => source.code(),
+            Self::Door(error) => error.code(),
+            Self::NoImages { .. } | Self::Filtered { .. } => Some(Code::NoImage),
+            _ => None,
         }
     }
 

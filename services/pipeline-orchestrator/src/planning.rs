@@ -331,11 +331,8 @@ async fn own_file(
 }
 
 pub(super) fn late(who: &str) -> CallError {
-    CallError {
-        kind: oc_kernel::Kind::Timeout,
-        message: format!("{who} did not answer in time"),
-        advice: None,
-    }
+    let text = format!("{who} did not answer in time");
+    CallError::new(oc_kernel::Kind::Timeout, text)
 }
 
 pub(super) fn price_of(listing: &Listing) -> Price {

@@ -1,7 +1,7 @@
 //! What this service needs of others.
 
 use async_trait::async_trait;
-use oc_kernel::{Classify, Kind};
+use oc_kernel::{Classify, Code, Kind};
 use oc_proto::catalog::v1::listing_service_client::ListingServiceClient;
 use oc_proto::catalog::v1::{Listing, ListingKind, PublishListingRequest, WithdrawListingRequest};
 use oc_service::{CallError, Channel, Switchboard};
@@ -17,6 +17,10 @@ pub struct CatalogueError(#[from] pub CallError);
 impl Classify for CatalogueError {
     fn kind(&self) -> Kind {
         self.0.kind()
+    }
+
+    fn code(&self) -> Option<Code> {
+        self.0.code()
     }
 }
 

@@ -98,6 +98,8 @@ pub mod code {
     pub const GRANT_REVOKED: &str = "grant-revoked";
     /// The partner knows the grant no more.
     pub const GRANT_GONE: &str = "grant-gone";
+    /// What was offered is offered no more.
+    pub const OFFER_WITHDRAWN: &str = "offer-withdrawn";
     /// The partner does not answer.
     pub const UNREACHABLE: &str = "unreachable";
     /// The partner answers again.
@@ -160,6 +162,10 @@ fn rule(word: &str) -> Option<Rule> {
         code::GRANT_GONE => (
             Elsewhere,
             "see who is there with `opencloud peers`: if they are back, ask for a new grant, or place the step elsewhere",
+        ),
+        code::OFFER_WITHDRAWN => (
+            Elsewhere,
+            "see what is offered with `opencloud catalog search`, and place the step elsewhere",
         ),
         code::UNREACHABLE => (
             ElsewhereOrAgain,

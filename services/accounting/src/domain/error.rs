@@ -1,6 +1,6 @@
 //! Why something cannot be done with the books.
 
-use oc_kernel::{Classify, GrantId, Kind, OrgId};
+use oc_kernel::{Classify, Code, GrantId, Kind, OrgId};
 use oc_store::StoreError;
 use oc_trust::{OpenError, SignError};
 
@@ -72,6 +72,14 @@ impl Classify for AccountingError {
             AccountingError::Port(error) => error.kind,
             AccountingError::Store(error) => error.kind(),
             AccountingError::Ledger(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            AccountingError::Open(error) => error.code(),
+            AccountingError::Port(error) => error.code,
+            _ => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Why the catalogue refuses something.
 
-use oc_kernel::{Classify, Kind, NameError, PageTokenError};
+use oc_kernel::{Classify, Code, Kind, NameError, PageTokenError};
 use oc_store::StoreError;
 use oc_trust::SignError;
 
@@ -63,6 +63,13 @@ impl Classify for CatalogError {
             CatalogError::Sign(error) => error.kind(),
             CatalogError::Port(error) => error.kind(),
             CatalogError::Index(_) => Kind::Internal,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            CatalogError::Port(error) => error.code(),
+            _ => None,
         }
     }
 

@@ -136,8 +136,8 @@ impl Provider {
         let seen = self.grant_for(id, consumer).await?;
         if seen.value.disputed {
             if let Some(objection) = self.ports.objection(id).await? {
-                let text = format!("nothing begins under grant {id} while its books are disputed");
-                return Err(Error::Precondition(format!("{text}: {objection}")));
+                let grant = *id;
+                return Err(Error::Disputed { grant, objection });
             }
             let settled = self
                 .shelf

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use oc_kernel::{AttemptId, Classify, FragmentId, Kind, Name, OrgId, RunId};
+use oc_kernel::{AttemptId, Classify, Code, FragmentId, Kind, Name, OrgId, RunId};
 use oc_trust::{Authority, Digest, Limits, OverLimit};
 
 use super::egress::EgressLimits;
@@ -102,6 +102,18 @@ impl Classify for Refusal {
             | Refusal::NotTheConsumer { .. }
             | Refusal::NotListed
             | Refusal::Beside(_) => Kind::Forbidden,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            Refusal::Withdrawn(_) => Some(Code::OfferWithdrawn),
+            Refusal::NoGrant => Some(Code::GrantMissing),
+            Refusal::Grant(error) => error.code(),
+            Refusal::OverGrant { .. } | Refusal::OverDelegation(_) => Some(Code::OverLimit),
+            Refusal::OldGeneration { .. } => Some(Code::GrantChanged),
+            Refusal::NoSandbox(_) => Some(Code::SandboxMissing),
+            _ => None,
         }
     }
 

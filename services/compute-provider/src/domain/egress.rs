@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_kernel::{AttemptId, Classify, GrantId, Kind};
+use oc_kernel::{AttemptId, Classify, Code, GrantId, Kind};
 use serde::{Deserialize, Serialize};
 
 /// Bytes that may leave.
@@ -43,6 +43,10 @@ pub struct OverEgress {
 impl Classify for OverEgress {
     fn kind(&self) -> Kind {
         Kind::Exhausted
+    }
+
+    fn code(&self) -> Option<Code> {
+        Some(Code::OverLimit)
     }
 }
 

@@ -5,16 +5,18 @@
 //! `revoked`) or the time (`expired`). A revocation raises the generation, so that nothing signed
 //! before opens anything. It knows no keys: signatures are checked before anything comes here.
 
+mod refusal;
 mod request;
 mod rule;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use oc_kernel::{Classify, GrantId, Kind, Name, OrgId};
+use oc_kernel::{GrantId, Name, OrgId};
 use oc_trust::{Grant as SignedGrant, Limits, Price, Tool};
 use serde::{Deserialize, Serialize};
 
+pub use refusal::{GrantError, NotInForce};
 pub use request::{Asked, GrantRequest, Offered, RequestError, price_of};
 pub use rule::{Decision, Rule, RuleError, decide};
 
@@ -140,61 +142,6 @@ pub struct Grant {
     pub envelope: Option<String>,
     /// True once what follows from its end was done everywhere: nothing runs, nothing of it is left.
     pub swept: bool,
-}
-
-/// Why a grant does not change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GrantError {
-    /// Nobody knows it here, or the caller may not.
-    #[error("no grant {0} here")]
-    Unknown(String),
-    /// Its state does not allow it.
-    #[error("grant {id} is {state}: {wanted} is not possible any more ({cause})")]
-    State {
-        /// The grant.
-        id: GrantId,
-        /// Where it stands.
-        state: GrantState,
-        /// What was wanted.
-        wanted: &'static str,
-        /// Why it stands there.
-        cause: String,
-    },
-    /// More than was asked for.
-    #[error("more is to be given than was asked for: {0}")]
-    MoreThanAsked(oc_trust::OverLimit),
-    /// The signed form is of something else.
-    #[error("the signed grant is not the one that was {0}")]
-    Other(&'static str),
-    /// Not in force for this use.
-    #[error("grant {id} {why}")]
-    NotInForce {
-        /// The grant.
-        id: GrantId,
-        /// Why, to follow its id.
-        why: String,
-    },
-}
-
-impl Classify for GrantError {
-    fn kind(&self) -> Kind {
-        match self {
-            GrantError::Unknown(_) => Kind::NotFound,
-            GrantError::State { .. } => Kind::Precondition,
-            GrantError::MoreThanAsked(_) => Kind::Invalid,
-            GrantError::Other(_) => Kind::Conflict,
-            GrantError::NotInForce { .. } => Kind::Forbidden,
-        }
-    }
-
-    fn advice(&self) -> Option<String> {
-        match self {
-            GrantError::NotInForce { .. } => {
-                Some("ask for a new grant with `opencloud grant request`".to_owned())
-            }
-            _ => None,
-        }
-    }
 }
 
 impl Grant {
@@ -372,16 +319,10 @@ impl Grant {
         if self.consumer != *consumer {
             return Err(GrantError::Unknown(self.id.to_string()));
         }
-        let refuse = |why: String| Err(GrantError::NotInForce { id: self.id, why });
-        if self.state != GrantState::Active {
-            return refuse(format!("is {}: {}", self.state, self.cause.text));
-        }
-        let now = ms(now);
-        if now >= self.request.not_after_ms {
-            return refuse("is expired: its end was reached".to_owned());
-        }
-        if now.saturating_add(oc_trust::SKEW_MS) < self.request.not_before_ms {
-            return refuse("has not begun yet".to_owned());
+        let refuse = |why| Err(GrantError::NotInForce { id: self.id, why });
+        self.not_over(now)?;
+        if ms(now).saturating_add(oc_trust::SKEW_MS) < self.request.not_before_ms {
+            return refuse(NotInForce::Ahead);
         }
         if !self
             .request
@@ -389,9 +330,36 @@ impl Grant {
             .iter()
             .any(|asked| asked.id == *listing)
         {
-            return refuse(format!("does not cover listing `{listing}`"));
+            return refuse(NotInForce::NotCovered(listing.clone()));
         }
         Ok(())
+    }
+
+    /// Checks that it is active, in its time, and as it was when this generation of it was shown.
+    ///
+    /// # Errors
+    /// Which of them it is not.
+    pub fn still_in_force(&self, generation: u64, now: Timestamp) -> Result<(), GrantError> {
+        self.not_over(now)?;
+        if self.generation != generation {
+            let why = NotInForce::Changed;
+            return Err(GrantError::NotInForce { id: self.id, why });
+        }
+        Ok(())
+    }
+
+    fn not_over(&self, now: Timestamp) -> Result<(), GrantError> {
+        let why = if self.state != GrantState::Active {
+            NotInForce::State {
+                state: self.state,
+                cause: self.cause.text.clone(),
+            }
+        } else if ms(now) >= self.request.not_after_ms {
+            NotInForce::Past
+        } else {
+            return Ok(());
+        };
+        Err(GrantError::NotInForce { id: self.id, why })
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use oc_kernel::{Classify, Kind};
+use oc_kernel::{Classify, Code, Kind};
 
 /// How leases live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,13 @@ impl Classify for LeaseError {
         match self {
             LeaseError::Lost(_) => Kind::Precondition,
             LeaseError::UnknownChallenge(_) => Kind::Invalid,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            LeaseError::Lost(_) => Some(Code::LeaseLost),
+            LeaseError::UnknownChallenge(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use oc_kernel::{AttemptId, Classify, GrantId, Id, IdKind, Kind, Name, ObjectKey, OrgId};
+use oc_kernel::{AttemptId, Classify, Code, GrantId, Id, IdKind, Kind, Name, ObjectKey, OrgId};
 use oc_trust::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +168,13 @@ impl Classify for RoomError {
             RoomError::BeingRemoved { .. }
             | RoomError::Withdrawn { .. }
             | RoomError::InUse { .. } => Kind::Precondition,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            RoomError::Withdrawn { .. } => Some(Code::OfferWithdrawn),
+            _ => None,
         }
     }
 }

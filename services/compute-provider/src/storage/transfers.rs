@@ -12,7 +12,6 @@ use crate::attempts::Consumer;
 use crate::convert::parse;
 use crate::documents::StoredObject;
 use crate::domain::egress::EgressLimits;
-use crate::domain::grant::GrantState;
 use crate::domain::offer::{OfferKind, WORKSPACE, offer_of};
 use crate::domain::room::{Holder, RoomError, Upload, UploadId};
 use crate::error::Error;
@@ -436,18 +435,7 @@ impl Provider {
     /// Checks that a grant is active and still has this generation.
     pub(crate) async fn still_in_force(&self, id: &GrantId, generation: u64) -> Result<(), Error> {
         let grant = self.grant(id).await?.value.grant;
-        if grant.state != GrantState::Active {
-            let text = format!("grant {id} is {}: {}", grant.state, grant.cause.text);
-            return Err(Error::Forbidden(text));
-        }
-        if self.clock.now_ms() >= grant.request.not_after_ms {
-            let text = format!("grant {id} is expired: its end was reached");
-            return Err(Error::Forbidden(text));
-        }
-        if grant.generation != generation {
-            return Err(Error::Forbidden(format!("grant {id} was changed")));
-        }
-        Ok(())
+        Ok(grant.still_in_force(generation, self.clock.now())?)
     }
 }
 

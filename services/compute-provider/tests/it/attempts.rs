@@ -1,7 +1,7 @@
 //! A partner's fragment from the reservation to the books.
 
 use http::Method;
-use oc_kernel::Kind;
+use oc_kernel::{Code, Kind};
 use oc_proto::federation::v1 as fed;
 use oc_proto::federation::v1::watch_response::Event;
 use oc_service::CallError;
@@ -304,6 +304,7 @@ async fn a_site_without_a_sandbox_runs_no_partners_work_and_says_what_is_missing
             .unwrap_err(),
     );
     assert_eq!(error.kind, Kind::Unsupported);
+    assert_eq!(error.code, Some(Code::SandboxMissing));
     assert!(error.message.contains("install bubblewrap"), "{error}");
     let own = Attempt::new(&Value::Null);
     own.reserve(&south, &south).await.unwrap();

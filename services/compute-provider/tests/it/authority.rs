@@ -1,6 +1,6 @@
 //! Chains that do not hold: changed, stolen, late, wider, for someone or something else.
 
-use oc_kernel::Kind;
+use oc_kernel::{Code, Kind};
 use oc_proto::federation::v1 as fed;
 use oc_service::CallError;
 use oc_trust::dsse::Envelope;
@@ -80,6 +80,7 @@ async fn a_delegation_past_its_end_opens_nothing() {
     })
     .await;
     assert!(error.message.contains("ended 1000 ms ago"), "{error}");
+    assert_eq!(error.code, Some(Code::NoLongerValid));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use oc_kernel::Kind;
+use oc_kernel::{Code, Kind};
 use oc_proto::federation::v1 as fed;
 use oc_service::CallError;
 use serde_json::{Value, json};
@@ -456,6 +456,7 @@ async fn while_its_books_are_disputed_nothing_begins_under_a_grant() {
             .unwrap_err(),
     );
     assert_eq!(error.kind, Kind::Precondition);
+    assert_eq!(error.code, Some(Code::BooksDisputed));
     assert!(error.message.contains("9 ms of cpu time"), "{error}");
     south.accounting.0.lock().unwrap().clear();
     Attempt::new(&grant).reserve(&north, &south).await.unwrap();

@@ -3,7 +3,7 @@
 use oc_bus::BusError;
 use oc_federation::bulk::BulkError;
 use oc_federation::{InvitationError, JoinError, NetworkError};
-use oc_kernel::{Classify, Kind, OrgId};
+use oc_kernel::{Classify, Code, Kind, OrgId};
 use oc_service::CallError;
 use oc_store::StoreError;
 use oc_trust::SignError;
@@ -113,6 +113,13 @@ impl Classify for DiscoveryError {
             Self::Sign(error) => error.kind(),
             Self::Bulk(error) => error.kind(),
             Self::Store(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Answer(error) => error.code(),
+            _ => None,
         }
     }
 }

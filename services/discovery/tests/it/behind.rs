@@ -17,7 +17,7 @@ use oc_proto::federation::v1::{
     GetHeadRequest, GetHeadResponse, ListDeltasRequest, ListDeltasResponse,
 };
 use oc_service::access::{Access, Role};
-use oc_service::{App, Problem};
+use oc_service::{App, CallError, Problem};
 use tonic::{Request, Response, Status};
 
 /// The catalogue: a head is the JSON of who asked and what metadata came along.
@@ -51,9 +51,11 @@ impl CatalogueService for Catalogue {
         &self,
         _: Request<ListDeltasRequest>,
     ) -> Result<Response<ListDeltasResponse>, Status> {
-        Err(Status::failed_precondition(
-            "the cursor is of another epoch",
-        ))
+        let refusal = CallError::new(Kind::Precondition, "the cursor is of another epoch");
+        Err(oc_service::problem::status(&CallError {
+            code: Some(oc_kernel::Code::GrantChanged),
+            ..refusal
+        }))
     }
 }
 

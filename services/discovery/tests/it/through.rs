@@ -6,6 +6,7 @@ use oc_kernel::{Classify as _, Kind};
 use oc_proto::federation::v1::catalogue_service_client::CatalogueServiceClient;
 use oc_proto::federation::v1::compute_service_client::ComputeServiceClient;
 use oc_proto::federation::v1::{GetHeadRequest, ListDeltasRequest, SubmitRequest};
+use oc_service::CallError;
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -49,6 +50,8 @@ async fn a_refusal_of_the_partners_service_arrives_as_it_was_said() {
         .unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(refused.message(), "the cursor is of another epoch");
+    let refused = CallError::from(refused);
+    assert_eq!(refused.code, Some(oc_kernel::Code::GrantChanged));
     assert_eq!(south.calls().await[0].2, "precondition");
 }
 

@@ -2,7 +2,7 @@
 
 use oc_proto::federation::v1 as fed;
 use oc_workflow::data::{Input, ListingRef};
-use oc_workflow::run::{Event, code};
+use oc_workflow::run::Event;
 
 use super::failure::CallFailure;
 use super::perform::{Task, Told, moment};
@@ -52,17 +52,7 @@ impl Task {
         input: &str,
         serial: u32,
     ) -> Result<Vec<Told>, CallFailure> {
-        let held = self
-            .reserve(input, serial)
-            .await
-            .map_err(|failure| match failure.code {
-                // Nothing was refused: what was counted is no longer there.
-                code::REFUSED if failure.text.contains("no image") => CallFailure {
-                    code: code::DATA_GONE,
-                    ..failure
-                },
-                _ => failure,
-            })?;
+        let held = self.reserve(input, serial).await?;
         let event = Event::DataReserved {
             input: input.to_owned(),
             serial,

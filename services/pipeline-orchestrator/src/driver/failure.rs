@@ -1,7 +1,7 @@
 //! What a call that failed means for a run: in a word and a sentence, and whether trying again helps.
 
 use oc_door::DoorError;
-use oc_kernel::{Classify, Kind};
+use oc_kernel::{Classify, Code, Kind};
 use oc_service::CallError;
 use oc_store::StoreError;
 use oc_trust::SignError;
@@ -39,33 +39,17 @@ impl CallFailure {
         }
     }
 
-    fn of(kind: Kind, text: String) -> Self {
-        let (code, lasting) = match kind {
-            Kind::Unavailable | Kind::Timeout => (code::UNREACHABLE, false),
-            Kind::Exhausted => (code::FULL, false),
-            Kind::Internal | Kind::Stale => (code::INTERNAL, false),
-            // Something signed was too old or too new: clocks differ, or it was slow once.
-            Kind::Unauthenticated | Kind::Forbidden if is_out_of_time(&text) => {
-                (code::CLOCK_SKEW, false)
+    fn of<E: Classify>(error: &E) -> Self {
+        let (code, lasting) = match error.code() {
+            Some(code) => by_code(code),
+            None => by_kind(error.kind()),
+        };
+        let text = match code {
+            // We hold the grant, so there is one reason less.
+            code::GRANT_GONE => {
+                format!("it has left the network since, or removed the grant: {error}")
             }
-            // A key may have changed; the other side asks for the newest KeySet and then knows it.
-            Kind::Unauthenticated => (code::REFUSED, false),
-            Kind::Unsupported if text.contains("isolate") => (code::NO_SANDBOX, true),
-            Kind::Unsupported => (code::UNSUPPORTED, true),
-            Kind::Forbidden | Kind::Precondition => (refusal(&text), true),
-            // In the words of compute-provider. We hold the grant, so there is one less reason.
-            Kind::NotFound if text.contains("no grant grant-") => {
-                let text = format!("it has left the network since, or removed the grant: {text}");
-                return Self {
-                    code: code::GRANT_GONE,
-                    text,
-                    lasting: true,
-                };
-            }
-            Kind::NotFound => (code::REFUSED, true),
-            Kind::Malformed | Kind::Invalid | Kind::AlreadyExists | Kind::Conflict => {
-                (code::REFUSED, true)
-            }
+            _ => error.to_string(),
         };
         Self {
             code,
@@ -75,45 +59,61 @@ impl CallFailure {
     }
 }
 
-/// Statements that are refused for their time say so in the words of [`oc_trust::OpenError`].
-fn is_out_of_time(text: &str) -> bool {
-    let begins = text.contains("it begins ") && text.contains(" ms from now");
-    let ended = text.contains("it ended ") && text.contains(" ms ago");
-    begins || ended
+/// What a partner's code means for a run, and whether the same would fail again.
+fn by_code(code: Code) -> (&'static str, bool) {
+    match code {
+        Code::BooksDisputed => (code::DISPUTE, true),
+        // What was signed under the earlier generation is of no use, as after a revocation.
+        Code::GrantChanged | Code::GrantRevoked => (code::GRANT_REVOKED, true),
+        Code::GrantEnded | Code::GrantExpired => (code::GRANT_EXPIRED, true),
+        Code::GrantMissing => (code::NO_GRANT, true),
+        Code::GrantUnknown => (code::GRANT_GONE, true),
+        Code::HoldLapsed => (code::HOLD_LAPSED, true),
+        Code::LeaseLost => (code::LEASE_LOST, true),
+        // What was counted is no longer there.
+        Code::NoImage => (code::DATA_GONE, true),
+        // Something signed was too old or too new: clocks differ, or it was slow once.
+        Code::NoLongerValid | Code::NotYetValid => (code::CLOCK_SKEW, false),
+        Code::OfferWithdrawn => (code::OFFER_WITHDRAWN, true),
+        Code::OverLimit => (code::OVER_LIMIT, true),
+        Code::SandboxMissing => (code::NO_SANDBOX, true),
+    }
 }
 
-/// Partners say why in words; the few that decide whether another site may help are known.
-fn refusal(text: &str) -> &'static str {
-    let known = [
-        ("revoked", code::GRANT_REVOKED),
-        ("expired", code::GRANT_EXPIRED),
-        ("has ended", code::GRANT_EXPIRED),
-        ("needs a grant", code::NO_GRANT),
-        ("withdrawn", code::GRANT_REVOKED),
-        ("does not allow that", code::OVER_LIMIT),
-        ("used or set aside", code::OVER_LIMIT),
-        ("dispute", code::DISPUTE),
-        ("lease was lost", code::LEASE_LOST),
-    ];
-    let found = known.iter().find(|(word, _)| text.contains(word));
-    found.map_or(code::REFUSED, |(_, code)| code)
+/// The same where there is no code, or one of a newer version.
+fn by_kind(kind: Kind) -> (&'static str, bool) {
+    match kind {
+        Kind::Unavailable | Kind::Timeout => (code::UNREACHABLE, false),
+        Kind::Exhausted => (code::FULL, false),
+        Kind::Internal | Kind::Stale => (code::INTERNAL, false),
+        // A key may have changed; the other side asks for the newest KeySet and then knows it.
+        Kind::Unauthenticated => (code::REFUSED, false),
+        Kind::Unsupported => (code::UNSUPPORTED, true),
+        Kind::Forbidden
+        | Kind::Precondition
+        | Kind::NotFound
+        | Kind::Malformed
+        | Kind::Invalid
+        | Kind::AlreadyExists
+        | Kind::Conflict => (code::REFUSED, true),
+    }
 }
 
 impl From<CallError> for CallFailure {
     fn from(error: CallError) -> Self {
-        Self::of(error.kind(), error.message)
+        Self::of(&error)
     }
 }
 
 impl From<DoorError> for CallFailure {
     fn from(error: DoorError) -> Self {
-        Self::of(error.kind(), error.to_string())
+        Self::of(&error)
     }
 }
 
 impl From<SignError> for CallFailure {
     fn from(error: SignError) -> Self {
-        Self::of(error.kind(), error.to_string())
+        Self::of(&error)
     }
 }
 
@@ -135,18 +135,13 @@ impl From<ValueError> for CallFailure {
 
 #[cfg(test)]
 mod tests {
-    use oc_trust::OpenError;
+    use oc_workflow::run::Remedy;
 
     use super::*;
 
-    fn failure(kind: Kind, message: &str) -> CallFailure {
-        let message = message.to_owned();
-        CallError {
-            kind,
-            message,
-            advice: None,
-        }
-        .into()
+    fn failure(kind: Kind, code: Option<Code>) -> CallFailure {
+        let error = CallError::new(kind, "text");
+        CallError { code, ..error }.into()
     }
 
     #[test]
@@ -155,48 +150,60 @@ mod tests {
             (Kind::Unavailable, code::UNREACHABLE, false),
             (Kind::Timeout, code::UNREACHABLE, false),
             (Kind::Exhausted, code::FULL, false),
+            (Kind::Unauthenticated, code::REFUSED, false),
             (Kind::Invalid, code::REFUSED, true),
             (Kind::Unsupported, code::UNSUPPORTED, true),
         ] {
-            let failure = failure(kind, "text");
+            let failure = failure(kind, None);
             assert_eq!((failure.code, failure.lasting), (code, lasting), "{kind:?}");
         }
     }
 
     #[test]
-    fn only_what_is_out_of_its_time_is_laid_to_the_clocks() {
-        let not_yet = OpenError::NotYet { ahead_ms: 95_000 }.to_string();
-        let expired = OpenError::Expired { ago_ms: 95_000 }.to_string();
-        for text in [not_yet, expired] {
-            let text = format!("the chain gives no authority: {text}");
-            for kind in [Kind::Unauthenticated, Kind::Forbidden] {
-                assert_eq!(failure(kind, &text).code, code::CLOCK_SKEW, "{text}");
-            }
+    fn a_code_decides_whatever_the_kind_and_the_words_are() {
+        for word in Code::ALL {
+            let first = failure(Kind::Forbidden, Some(word));
+            let second = failure(Kind::Exhausted, Some(word));
+            assert_eq!(first, second, "{word}");
         }
-        let changed_key = OpenError::NoKnownSigner.to_string();
-        let failure = failure(Kind::Unauthenticated, &changed_key);
-        assert_eq!(failure.code, code::REFUSED);
+        let words = "grant grant-1 is revoked, expired and withdrawn: its books are in dispute";
+        let plain = CallFailure::from(CallError::new(Kind::Forbidden, words));
+        assert_eq!(plain.code, code::REFUSED);
+    }
+
+    #[test]
+    fn each_code_is_a_cause_with_a_remedy_of_its_own() {
+        for word in Code::ALL {
+            let failure = failure(Kind::Forbidden, Some(word));
+            assert_ne!(failure.code, code::REFUSED, "{word}");
+        }
+        let elsewhere = |word| {
+            let code = failure(Kind::Forbidden, Some(word)).code;
+            let me = oc_kernel::OrgId::from_digest([1; 32]);
+            oc_workflow::run::Cause::new(code, "", me, jiff::Timestamp::UNIX_EPOCH).remedy()
+        };
+        assert_eq!(elsewhere(Code::OfferWithdrawn), Remedy::Elsewhere);
+        assert_eq!(elsewhere(Code::HoldLapsed), Remedy::Again);
+    }
+
+    #[test]
+    fn only_what_is_out_of_its_time_is_laid_to_the_clocks() {
+        use oc_trust::OpenError;
+        let of = |error: &OpenError| CallFailure::from(CallError::of(error));
+        for out_of_time in [
+            OpenError::NotYet { ahead_ms: 95_000 },
+            OpenError::Expired { ago_ms: 95_000 },
+        ] {
+            let failure = of(&out_of_time);
+            assert_eq!((failure.code, failure.lasting), (code::CLOCK_SKEW, false));
+        }
+        assert_eq!(of(&OpenError::NoKnownSigner).code, code::REFUSED);
     }
 
     #[test]
     fn a_partner_that_knows_its_grant_no_more_has_left_or_removed_it() {
-        let failure = failure(Kind::NotFound, "no grant grant-1 here");
+        let failure = failure(Kind::NotFound, Some(Code::GrantUnknown));
         assert_eq!(failure.code, code::GRANT_GONE);
         assert!(failure.text.contains("has left the network"));
-    }
-
-    #[test]
-    fn a_revoked_grant_and_a_limit_are_told_from_another_refusal() {
-        let revoked = failure(
-            Kind::Forbidden,
-            "grant grant-1 is revoked: no more students",
-        );
-        assert_eq!(revoked.code, code::GRANT_REVOKED);
-        assert_eq!(failure(Kind::Forbidden, "not you").code, code::REFUSED);
-        let over = failure(
-            Kind::Forbidden,
-            "grant grant-1 does not allow that: 8 cores asked for, 2 allowed",
-        );
-        assert_eq!((over.code, over.lasting), (code::OVER_LIMIT, true));
     }
 }

@@ -36,11 +36,7 @@ fn org(number: u8) -> OrgId {
 }
 
 fn away() -> CallError {
-    CallError {
-        kind: Kind::Unavailable,
-        message: "not played".to_owned(),
-        advice: None,
-    }
+    CallError::new(Kind::Unavailable, "not played")
 }
 
 /// A site with so many core-seconds left, which notes for how long it was asked.

@@ -278,11 +278,7 @@ mod tests {
             self.asked.lock().unwrap().push(listing_id.to_owned());
             let mut all = self.listings.iter();
             let found = all.find(|one| one.owner == owner && one.listing_id == listing_id);
-            found.cloned().ok_or(CallError {
-                kind: Kind::NotFound,
-                message: "gone".to_owned(),
-                advice: None,
-            })
+            found.cloned().ok_or(CallError::new(Kind::NotFound, "gone"))
         }
 
         async fn of(&self, owner: &str, _: ListingKind) -> Result<Vec<Listing>, CallError> {

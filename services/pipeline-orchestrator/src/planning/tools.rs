@@ -132,11 +132,7 @@ mod tests {
                     body_json: json!({"cwl": self.0.to_string()}).to_string(),
                     ..Listing::default()
                 }),
-                _ => Err(CallError {
-                    kind: Kind::NotFound,
-                    message: "gone".to_owned(),
-                    advice: None,
-                }),
+                _ => Err(CallError::new(Kind::NotFound, "gone")),
             }
         }
 

@@ -218,11 +218,7 @@ mod tests {
 
         async fn dispute(&self, grant_id: &str) -> Result<Option<String>, CallError> {
             match grant_id {
-                "grant-away" => Err(CallError {
-                    kind: Kind::Unavailable,
-                    message: "away".to_owned(),
-                    advice: None,
-                }),
+                "grant-away" => Err(CallError::new(Kind::Unavailable, "away")),
                 _ => {
                     let disputed = self.0.iter().any(|id| id == grant_id);
                     Ok(disputed.then(|| "record 0: 9 s are recorded, 1 s was seen".to_owned()))

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use oc_door::{Door, DoorError, Purpose};
-use oc_kernel::{Classify as _, OrgId};
+use oc_door::{Door, Purpose};
+use oc_kernel::OrgId;
 use oc_proto::federation::v1::compute_service_client::ComputeServiceClient;
 use oc_proto::federation::v1::data_service_client::DataServiceClient;
 use oc_proto::federation::v1::*;
@@ -105,7 +105,7 @@ impl BehindTheDoor {
     ) -> Result<DataServiceClient<oc_door::PartnerChannel>, CallError> {
         let channel = self.0.partner(org, Purpose::Run(run.to_owned())).await;
         Ok(DataServiceClient::new(
-            channel.map_err(|error| refused(&error))?,
+            channel.map_err(|error| CallError::of(&error))?,
         ))
     }
 
@@ -116,16 +116,8 @@ impl BehindTheDoor {
     ) -> Result<ComputeServiceClient<oc_door::PartnerChannel>, CallError> {
         let channel = self.0.partner(org, Purpose::Run(run.to_owned())).await;
         Ok(ComputeServiceClient::new(
-            channel.map_err(|error| refused(&error))?,
+            channel.map_err(|error| CallError::of(&error))?,
         ))
-    }
-}
-
-fn refused(error: &DoorError) -> CallError {
-    CallError {
-        kind: error.kind(),
-        message: error.to_string(),
-        advice: error.advice(),
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use oc_auth::MacaroonError;
 use oc_door::DoorError;
-use oc_kernel::{Classify, Kind, NameError};
+use oc_kernel::{Classify, Code, Kind, NameError};
 use oc_objects::ObjectError;
 use oc_service::CallError;
 use oc_store::StoreError;
@@ -206,6 +206,19 @@ impl Classify for DataError {
             Self::Door(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Objects(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::NothingFound { .. } => Some(Code::NoImage),
+            Self::GrantNeeded(_) => Some(Code::GrantMissing),
+            Self::Generation { .. } => Some(Code::GrantChanged),
+            Self::DelegationEnded => Some(Code::NoLongerValid),
+            Self::Chain(error) => error.code(),
+            Self::Call(error) => error.code(),
+            Self::Door(error) => error.code(),
+            _ => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oc_bus::{Bus as _, CloudEvent};
-use oc_kernel::{Clock as _, GrantId, Kind};
+use oc_kernel::{Clock as _, Code, GrantId, Kind};
 use oc_proto::federation::v1 as pb;
 use oc_proto::types::v1::{BoundingBox, DatasetQuery, PropertyFilter, TimeRange};
 use oc_service::CallError;
@@ -66,6 +66,10 @@ pub(crate) fn grant(world: &World, id: &str) {
 
 fn kind(status: tonic::Status) -> Kind {
     CallError::from(status).kind
+}
+
+fn code(status: &tonic::Status) -> Option<Code> {
+    CallError::from(status.clone()).code
 }
 
 /// Reservations in the store, also those that have ended.
@@ -172,6 +176,7 @@ async fn where_nothing_matches_the_nearest_is_told_and_nothing_is_held() {
             .contains("`toulouse-20250627-a` of 2025-06-27"),
         "{status}"
     );
+    assert_eq!(code(&status), Some(Code::NoImage));
     assert_eq!(kind(status), Kind::Precondition);
     assert_eq!(alive(&world).await, 0);
 }
@@ -318,7 +323,7 @@ async fn a_partner_needs_a_grant_that_is_good_for_the_listing() {
     let world = World::demo().await;
     let mut north = world.partner(&world.north);
     let status = north.reserve(order("op")).await.unwrap_err();
-    assert!(status.message().contains("needs a grant"), "{status}");
+    assert_eq!(code(&status), Some(Code::GrantMissing), "{status}");
     assert_eq!(kind(status), Kind::Forbidden);
     let under = |grant: &str| pb::ReserveRequest {
         grant_id: grant.to_owned(),

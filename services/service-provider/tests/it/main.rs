@@ -33,11 +33,7 @@ struct Shelf {
 impl Shelf {
     fn check(&self) -> Result<(), CatalogueError> {
         if self.away.load(Ordering::SeqCst) {
-            return Err(CatalogueError(CallError {
-                kind: Kind::Unavailable,
-                message: "away".into(),
-                advice: None,
-            }));
+            return Err(CatalogueError(CallError::new(Kind::Unavailable, "away")));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Why a ledger refuses.
 
-use oc_kernel::{Classify, GrantId, Kind, LeaseId, Name, ReservationId};
+use oc_kernel::{Classify, Code, GrantId, Kind, LeaseId, Name, ReservationId};
 
 use super::entry::StopCause;
 use crate::domain::attempt::{AttemptKey, OperationKey};
@@ -130,6 +130,19 @@ impl Classify for LedgerError {
             | LedgerError::Withdrawn { .. }
             | LedgerError::Stopping { .. }
             | LedgerError::GrantInUse { .. } => Kind::Precondition,
+        }
+    }
+
+    fn code(&self) -> Option<Code> {
+        match self {
+            LedgerError::OverLimit { .. } if self.kind() == Kind::Forbidden => {
+                Some(Code::OverLimit)
+            }
+            LedgerError::Withdrawn { .. } => Some(Code::OfferWithdrawn),
+            LedgerError::NoReservation { .. } => Some(Code::HoldLapsed),
+            LedgerError::NoLease { .. } => Some(Code::LeaseLost),
+            LedgerError::OldGeneration { .. } => Some(Code::GrantChanged),
+            _ => None,
         }
     }
 }
