@@ -66,7 +66,7 @@ impl Sandbox {
     /// Looks for bubblewrap on the `PATH` and for control groups, and runs a first command.
     ///
     /// # Errors
-    /// [`SandboxError::Unavailable`] with what was tried.
+    /// [`SandboxError::Missing`] or [`SandboxError::Unavailable`] with what was tried.
     pub fn find() -> Result<Self, SandboxError> {
         let found = Groups::find(&SystemFiles::read());
         Self::with(found)
@@ -108,8 +108,7 @@ impl Sandbox {
     }
 
     fn with(groups: Result<Groups, String>) -> Result<Self, SandboxError> {
-        let (bubblewrap, version) =
-            bubblewrap().map_err(|why| SandboxError::Unavailable { why })?;
+        let (bubblewrap, version) = bubblewrap().map_err(|why| SandboxError::Missing { why })?;
         let (groups, limits, mut why) = match groups {
             Ok(groups) => {
                 groups.sweep();

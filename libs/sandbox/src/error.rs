@@ -4,12 +4,18 @@
 use std::io;
 use std::path::PathBuf;
 
-use oc_kernel::{Classify, Kind};
+use oc_kernel::{Classify, Code, Kind};
 
 /// Why a command could not be run, or a file of its folder not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// This machine has no bubblewrap, or does not let it work.
+    /// This machine has no bubblewrap, or one that is too old.
+    #[error("no sandbox on this machine: {why}")]
+    Missing {
+        /// What was looked for.
+        why: String,
+    },
+    /// This machine does not let bubblewrap work.
     #[error("no sandbox on this machine: {why}")]
     Unavailable {
         /// What was tried and what came back.
@@ -90,7 +96,7 @@ impl SandboxError {
 impl Classify for SandboxError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unavailable { .. } => Kind::Unsupported,
+            Self::Missing { .. } | Self::Unavailable { .. } => Kind::Unsupported,
             Self::ProgramNotFound { .. }
             | Self::ProgramRefused { .. }
             | Self::BadPath { .. }
@@ -102,9 +108,16 @@ impl Classify for SandboxError {
         }
     }
 
+    fn code(&self) -> Option<Code> {
+        match self {
+            Self::Missing { .. } | Self::Unavailable { .. } => Some(Code::SandboxMissing),
+            _ => None,
+        }
+    }
+
     fn advice(&self) -> Option<String> {
         match self {
-            Self::Unavailable { .. } => Some(
+            Self::Missing { .. } | Self::Unavailable { .. } => Some(
                 "install bubblewrap 0.8 or newer (`apt-get install bubblewrap`) and let this user make user namespaces"
                     .into(),
             ),

@@ -21,6 +21,9 @@ const NOT_IN_DOMAIN: [&str; 6] = [
     "object_store::",
 ];
 
+/// What asks a text for its words, in services outside of tests.
+const ASKS: [&str; 3] = [".contains(", ".starts_with(", ".ends_with("];
+
 /// Every source file below a folder, generated ones apart.
 pub(super) fn source_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -81,6 +84,36 @@ fn check_text(path: &Path, text: &str, findings: &mut Vec<String>) {
             findings.push(format!("{shown}: rules must not name {named}"));
         }
     }
+    for words in words_looked_for(&parts, text) {
+        findings.push(format!(
+            "{shown}: looks for `{words}` in a text, errors are told apart by kind and code"
+        ));
+    }
+}
+
+/// The words that a service's code looks for in a text. Errors are told apart by their kind and code: a partner says
+/// the same in other words. What a foreign program prints is named in a constant.
+fn words_looked_for<'a>(parts: &[&str], text: &'a str) -> Vec<&'a str> {
+    let ["services", _, "src", below @ ..] = parts else {
+        return Vec::new();
+    };
+    if below
+        .iter()
+        .any(|part| matches!(*part, "tests" | "tests.rs"))
+    {
+        return Vec::new();
+    }
+    let tested = ["#[cfg(test)]\nmod ", "#[cfg(test)]\npub(crate) mod "];
+    let ends = tested.iter().filter_map(|begin| text.find(begin));
+    let text = &text[..ends.min().unwrap_or(text.len())];
+    let asks = ASKS.iter().flat_map(|ask| text.split(ask).skip(1));
+    let literals = asks.filter_map(|after| after.trim_start().strip_prefix('"')?.split('"').next());
+    let sentence =
+        |text: &str| text.contains(' ') && text.contains(|c: char| c.is_ascii_alphabetic());
+    let word = |text: &str| text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    literals
+        .filter(|text| sentence(text) || word(text))
+        .collect()
 }
 
 #[cfg(test)]
@@ -99,6 +132,22 @@ mod tests {
         assert_eq!(found("services/catalog/src/domain/own.rs", uses).len(), 1);
         assert_eq!(found("services/catalog/src/domain.rs", uses).len(), 1);
         assert!(found("services/catalog/src/grpc.rs", uses).is_empty());
+    }
+
+    #[test]
+    fn no_service_tells_errors_apart_by_their_words() {
+        let path = "services/catalog/src/grpc.rs";
+        let phrase = "if error.to_string().contains(\"is revoked\") {";
+        assert_eq!(found(path, phrase).len(), 1);
+        assert_eq!(found(path, "text\n.starts_with(\n\"isolate\",\n)").len(), 1);
+        for begin in ["mod", "pub(crate) mod"] {
+            let tested = format!("#[cfg(test)]\n{begin} tests {{\n{phrase}");
+            assert!(found(path, &tested).is_empty(), "{tested}");
+        }
+        assert!(found("services/catalog/src/own/tests.rs", phrase).is_empty());
+        assert!(found(path, "id.starts_with(\"compute.\")").is_empty());
+        assert!(found(path, "path.ends_with(\"/Hello\")").is_empty());
+        assert!(found(path, "href.contains(\"://\")").is_empty());
     }
 
     #[test]

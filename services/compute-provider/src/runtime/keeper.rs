@@ -26,6 +26,9 @@ const LONGEST_LINE: u64 = 32 << 20;
 /// Bytes at the end of the runner's own log that are looked at when it ends without a report.
 const TAIL: usize = 2000;
 
+/// What Rust's runtime writes before it aborts for want of memory.
+const OUT_OF_MEMORY: &str = "memory allocation of";
+
 /// What a keeper needs.
 pub(super) struct Start {
     pub(super) program: PathBuf,
@@ -263,7 +266,7 @@ impl Keeper {
         let last = end_of(&self.start.log);
         let how = status.map_or("in an unknown way".to_owned(), |status| status.to_string());
         tracing::error!(how, last, "a runner ended without a report");
-        let message = match last.contains("memory allocation of") {
+        let message = match last.contains(OUT_OF_MEMORY) {
             true => format!(
                 "the document, its input object or its scattered steps are too large: reading and planning them takes \
                  more than the {} MiB that the runner has at this node; run them in parts",

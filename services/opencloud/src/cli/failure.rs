@@ -1,7 +1,7 @@
 //! What a command says when it fails: a sentence and what to do for people, a problem (RFC 9457) for programs.
 
 use oc_client::Place;
-use oc_kernel::{Classify as _, Kind};
+use oc_kernel::{Classify as _, Code, Kind};
 use serde::Serialize;
 
 use super::CommandError;
@@ -17,6 +17,8 @@ pub(crate) struct Failure {
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Code>,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
@@ -43,6 +45,7 @@ impl Failure {
             type_uri: problem.map_or_else(local, |problem| problem.type_uri.clone()),
             title: kind.as_str().replace('-', " "),
             status: problem.map(|problem| problem.status),
+            code: problem.and_then(|problem| problem.code),
             detail: names.in_text(&error.to_string()),
             instance: problem.and_then(|problem| problem.instance.clone()),
             advice: advice.map(|advice| names.in_text(&advice)),
