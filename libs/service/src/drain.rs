@@ -16,9 +16,9 @@ use tokio::time::timeout;
 use crate::rpc::Caller;
 
 /// Most bytes that are read and thrown away; more than this and the client loses its connection.
-const MOST: usize = 16 * 1024 * 1024;
-/// Longest time for it.
-const LIMIT: Duration = Duration::from_secs(5);
+const MOST: usize = 256 * 1024 * 1024;
+/// Longest time for it. Clients that look for an answer while they send, such as curl, end sooner.
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Sees to it that what nobody read of this request's body is thrown away once the body is dropped. Only
 /// HTTP/1 needs this: HTTP/2 resets the one stream. A client that waits for `100 Continue` has sent nothing.

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::Limited;
 use oc_kernel::Kind;
 use tokio::time::{Instant, timeout};
@@ -75,6 +75,7 @@ pub(crate) async fn handle(
         caller = tracing::field::Empty,
     );
     let began = Instant::now();
+    let lasting = request.version() >= Version::HTTP_2;
     let answer = edge.answer(verdict, face, drained(request), next);
     let mut response = CURRENT_REQUEST
         .scope(id.clone(), answer)
@@ -86,6 +87,11 @@ pub(crate) async fn handle(
     span.in_scope(|| tracing::debug!(code, seconds = elapsed.as_secs_f64(), "answered"));
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
+    }
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE && !lasting {
+        // So that a client that is still sending knows that the rest of it is for nobody (RFC 9112, 9.3).
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
     }
     response
 }
