@@ -82,6 +82,45 @@ async fn importing_again_goes_on_where_it_broke_off() {
 }
 
 #[tokio::test]
+async fn an_item_that_is_refused_leaves_no_file_behind() {
+    let node = Node::start("South").await;
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sentinel");
+    let collection = samples.join("collection.json");
+    let made = node.run(&["dataset", "create", collection.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", complained(&made));
+    let source = samples.join("lyon-20250614-a");
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(&source).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let path = folder.path().join("lyon-20250614-a.json");
+    let original: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let import = |item: &Value| {
+        std::fs::write(&path, item.to_string()).unwrap();
+        let path = path.to_str().unwrap();
+        node.run(&["dataset", "import", "sentinel-2-demo", path])
+    };
+    let stored = node
+        .data()
+        .join("objects/sentinel-provider/sentinel-2-demo");
+    for (place, value) in [
+        ("/geometry/coordinates", json!([[[0, 0], [1, 1]]])),
+        ("/properties/datetime", json!("last summer")),
+        ("/properties", json!(7)),
+    ] {
+        let mut faulty = original.clone();
+        *faulty.pointer_mut(place).unwrap() = value;
+        let refused = import(&faulty);
+        assert!(!refused.status.success(), "{place}");
+        assert!(!stored.exists(), "{place}: {}", complained(&refused));
+    }
+    let taken = import(&original);
+    assert!(taken.status.success(), "{}", complained(&taken));
+    assert!(stored.exists());
+}
+
+#[tokio::test]
 async fn an_item_cannot_have_a_file_from_elsewhere_sent() {
     let node = Node::start("South").await;
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sentinel");

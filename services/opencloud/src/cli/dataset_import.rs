@@ -1,4 +1,5 @@
-//! Importing STAC items: sends the files that their assets name, then the items.
+//! Importing STAC items: sends the files that their assets name, then the items. An item that the node would refuse
+//! is refused before any of its files is sent, so that nothing of it stays there.
 //!
 //! An item may come from anybody. Only files in its own folder are sent, or a partner's item could name a key of
 //! ours and have it offered with the images.
@@ -16,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::{CommandError, service};
 
 /// An item that was added.
+#[derive(Debug, serde::Serialize)]
 pub(crate) struct Imported {
     pub(crate) id: String,
     /// How many of its files were stored before, with the same bytes.
@@ -43,21 +45,48 @@ pub(crate) async fn import(
         .as_object_mut()
         .ok_or_else(|| wrong("has no assets".to_owned()))?;
     let mut kept = 0;
+    let mut missing = Vec::new();
     for (name, asset) in assets {
         let href = asset["href"]
             .as_str()
             .ok_or_else(|| wrong(format!("has an asset `{name}` without href")))?;
         let source = beside(folder, href).map_err(|why| wrong(format!("names {why}")))?;
         let key = key_of(&id, &source).map_err(wrong)?;
-        kept += usize::from(!send(client, dataset, &key, &source).await?);
         asset["href"] = Value::String(key.to_string());
+        let sha256 = digest_of(&source).await?;
+        if is_there(client, dataset, &key, &source, &sha256).await? {
+            kept += 1;
+        } else {
+            missing.push((key, source, sha256));
+        }
     }
     let request = ImportItemRequest {
         dataset: dataset.to_owned(),
         item_json: item.to_string(),
     };
+    if !missing.is_empty() {
+        match client.data().import_item(&request).await {
+            Err(error) if lacks_a_file(&error) => {}
+            Err(error) => return Err(error.into()),
+            // Somebody else sent the files meanwhile.
+            Ok(id) => return Ok(Imported { id, kept }),
+        }
+    }
+    for (key, source, sha256) in missing {
+        let file = tokio::fs::File::open(&source).await;
+        let file = file.map_err(|error| unreadable(&source, &error))?;
+        let data = client.data();
+        data.upload(dataset, key.as_str(), &sha256, file).await?;
+    }
     let id = client.data().import_item(&request).await?;
     Ok(Imported { id, kept })
+}
+
+/// True where the node refuses an item only because a file of it was not sent yet.
+fn lacks_a_file(error: &ClientError) -> bool {
+    let detail = error.problem().map_or("", |problem| &problem.detail);
+    let pointer = detail.split(": ").next().unwrap_or_default();
+    pointer.starts_with("/assets/") && pointer.ends_with("/href")
 }
 
 /// The file that an `href` names in the item's folder or below it.
@@ -100,40 +129,36 @@ fn key_of(id: &Name, source: &Path) -> Result<ObjectKey, String> {
         .map_err(|error| format!("names the file `{name}`, which cannot be stored so: {error}"))
 }
 
-/// Sends a file unless it is there; true when it was sent.
-async fn send(
+fn unreadable(source: &Path, error: &io::Error) -> CommandError {
+    CommandError::input(format!("{} cannot be read: {error}", source.display()))
+}
+
+async fn digest_of(source: &Path) -> Result<String, CommandError> {
+    let path = source.to_owned();
+    tokio::task::spawn_blocking(move || digest(&path))
+        .await
+        .map_err(anyhow::Error::from)?
+        .map_err(|error| unreadable(source, &error))
+}
+
+/// Whether a file is stored with these bytes; an error where it is with others.
+async fn is_there(
     client: &Client,
     dataset: &str,
     key: &ObjectKey,
     source: &Path,
+    sha256: &str,
 ) -> Result<bool, CommandError> {
-    let unreadable = |error: io::Error| {
-        CommandError::input(format!("{} cannot be read: {error}", source.display()))
-    };
-    let file = File::open(source).map_err(unreadable)?;
-    let path = source.to_owned();
-    let sha256 = tokio::task::spawn_blocking(move || digest(&path))
-        .await
-        .map_err(anyhow::Error::from)?
-        .map_err(unreadable)?;
     match client.data().file(dataset, key.as_str()).await {
-        Ok(stored) if stored.sha256 == sha256 => return Ok(false),
-        Ok(_) => {
-            return Err(CommandError::input(format!(
-                "{} has other bytes than what `{dataset}` holds as `{key}`, and a file is written once: give the \
-                 item another id, or take the dataset back and import it anew",
-                source.display()
-            )));
-        }
-        Err(error) if is_missing(&error) => {}
-        Err(error) => return Err(error.into()),
+        Ok(stored) if stored.sha256 == sha256 => Ok(true),
+        Ok(_) => Err(CommandError::input(format!(
+            "{} has other bytes than what `{dataset}` holds as `{key}`, and a file is written once: give the item \
+             another id, or take the dataset back and import it anew",
+            source.display()
+        ))),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    let file = tokio::fs::File::from_std(file);
-    client
-        .data()
-        .upload(dataset, key.as_str(), &sha256, file)
-        .await?;
-    Ok(true)
 }
 
 fn is_missing(error: &ClientError) -> bool {
