@@ -23,7 +23,7 @@ enum Effect {
 use Effect::{Asks, Changes, Shows, Starts};
 
 /// Each line of the walk by its begin, and what its answer has.
-const WALK: [(&str, Effect, &[&str]); 30] = [
+const WALK: [(&str, Effect, &[&str]); 32] = [
     ("north$ opencloud up --name North", Starts, &[]),
     ("south$ opencloud up --name South", Starts, &[]),
     (
@@ -121,6 +121,17 @@ const WALK: [(&str, Effect, &[&str]); 30] = [
     ("north$ opencloud usage sum", Shows, &["South", "EUR"]),
     ("north$ opencloud usage export", Shows, &[" -"]),
     ("south$ opencloud usage export", Shows, &[" -"]),
+    ("north$ opencloud usage export", Changes, &[]),
+    (
+        "north$ opencloud usage verify bill.json",
+        Shows,
+        &[
+            "North",
+            "South",
+            "records 1",
+            "valid: both organisations signed",
+        ],
+    ),
     ("north$ opencloud grant end", Asks, &["state ended"]),
     (
         "south$ opencloud offer withdraw machines",
@@ -199,7 +210,8 @@ async fn the_walk_of_the_readme_works_word_for_word() {
 
     assert_eq!(exports.len(), 2);
     assert_eq!(exports[0], exports[1], "books_agree");
-    let pictures = std::fs::read_dir(folder.path().join("pictures")).unwrap();
+    let outputs = std::fs::read_dir(folder.path().join("pictures")).unwrap();
+    let pictures = outputs.flat_map(|output| std::fs::read_dir(output.unwrap().path()).unwrap());
     let pictures: Vec<_> = pictures.map(|file| file.unwrap().path()).collect();
     let is_picture = |path: &Path| std::fs::read(path).unwrap().starts_with(b"\x89PNG");
     assert!(pictures.len() >= 3, "{pictures:?}");

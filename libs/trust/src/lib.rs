@@ -14,6 +14,7 @@ pub mod duty;
 pub mod envelope;
 mod error;
 pub mod event;
+pub mod export;
 pub mod grant;
 pub mod head;
 pub mod keyset;
@@ -40,6 +41,7 @@ pub use envelope::{
 };
 pub use error::{ChainError, OpenError, SignError};
 pub use event::{BooksKey, Event, ParseBooksKeyError};
+pub use export::{Export, ExportError, ExportedBooks, VerifiedBooks};
 pub use grant::{Grant, GrantedListing, Pseudonyms, Tool, open_draft, open_grant};
 pub use head::{UsageHead, open_countersigned};
 pub use keyset::{KeyHistory, KeySet, KeySets, ListedKey, PublicKey, SignedKeySet};

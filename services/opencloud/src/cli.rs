@@ -29,6 +29,7 @@ mod runs;
 mod service;
 mod size;
 mod usage;
+mod usage_verify;
 mod user;
 mod when;
 
@@ -222,6 +223,15 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Command::Doctor => return doctor::run(&options).await,
+        Command::Usage(usage::UsageCommand::Verify { file }) => {
+            let context = Context::new(&options).ok();
+            let output = output::Output::new(options.output == Format::Json);
+            let outcome = usage_verify::run(context.as_ref(), &file, output).await;
+            if let Some(context) = context.as_ref().filter(|_| outcome.is_err()) {
+                names = Names::of(context).await;
+            }
+            outcome
+        }
         command => match Context::new(&options) {
             Ok(context) => {
                 let outcome = speak(&context, command).await;

@@ -1,32 +1,30 @@
 //! The bill, checked as anybody can who has an export and the KeySets of both sides.
 
+use std::collections::BTreeMap;
+
 use oc_proto::discovery::v1::GetKeySetsRequest;
 use oc_proto::discovery::v1::identity_service_client::IdentityServiceClient;
 use oc_testkit::Node;
-use oc_trust::{Frontier, KeyHistory, UsageRecord, open_countersigned};
-use serde_json::Value;
+use oc_trust::{Export, KeyHistory};
 
 use crate::grpc::as_admin;
 
-/// Checks an export of the books of one grant with the KeySets that `node` holds: the signatures of the provider and
-/// of the consumer, and that the signed head covers the records. How many records there are.
+/// Checks an export of the books of one grant with the KeySets that `node` holds, and alone. How many records there
+/// are.
 pub(super) async fn verified(node: &Node, export: &[u8], provider: &str, consumer: &str) -> u64 {
-    let (provider, consumer) = (
-        key_sets(node, provider).await,
-        key_sets(node, consumer).await,
-    );
-    let export: Value = serde_json::from_slice(export).unwrap();
-    let books = &export["books"][0];
-    let head = books["head"].to_string();
-    let head = open_countersigned(head.as_bytes(), &provider.ever(), &consumer.ever()).unwrap();
-    let mut frontier = Frontier::new();
-    for record in books["records"].as_array().unwrap() {
-        let record = UsageRecord::from_canonical(record.to_string().as_bytes()).unwrap();
-        frontier.append(record.leaf());
+    let mut known = BTreeMap::new();
+    for org in [provider, consumer] {
+        known.insert(org.parse().unwrap(), key_sets(node, org).await);
     }
-    assert_eq!(head.statement().size, frontier.size());
-    assert_eq!(head.statement().root, frontier.root());
-    frontier.size()
+    let export = Export::read(export).unwrap();
+    let alone = export.verify(&BTreeMap::new()).unwrap();
+    let verified = export.verify(&known).unwrap();
+    assert_eq!(verified, alone);
+    let head = verified[0].head.as_ref().unwrap();
+    assert_eq!(head.provider.to_string(), provider);
+    assert_eq!(head.consumer.to_string(), consumer);
+    assert!(verified[0].whole);
+    verified[0].records
 }
 
 async fn key_sets(node: &Node, org_id: &str) -> KeyHistory {

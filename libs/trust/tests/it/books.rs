@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::world::{HOUR, NETWORK, NOW, WORLD, grant, name};
 
-fn record(grant: &Grant) -> UsageRecord {
+pub(crate) fn record(grant: &Grant) -> UsageRecord {
     let attempt = AttemptId::new();
     let mut record = UsageRecord {
         version: UsageRecord::VERSION,
@@ -162,7 +162,7 @@ fn a_record_has_one_spelling() {
     }
 }
 
-fn head(records: &[UsageRecord]) -> UsageHead {
+pub(crate) fn head(records: &[UsageRecord]) -> UsageHead {
     let grant = grant();
     let mut frontier = Frontier::new();
     for record in records {

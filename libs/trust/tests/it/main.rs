@@ -5,6 +5,7 @@
 mod books;
 mod chain;
 mod envelope;
+mod export;
 mod grant;
 mod keyset;
 mod world;

@@ -1,8 +1,11 @@
 //! Exports: the agreed books in one spelling, so that both sides' files can be compared byte for byte.
 
-use oc_trust::{BooksKey, UsageRecord};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use super::books::Books;
+use oc_trust::{BooksKey, Currency, ExportedBooks, OpenError, UsageRecord};
+use serde_json::value::RawValue;
+
 use super::error::AccountingError;
 use super::month::Month;
 use super::reach::Reach;
@@ -30,14 +33,6 @@ pub struct Export {
     pub media_type: &'static str,
 }
 
-/// One grant's part: its head with both signatures, and the records it covers.
-struct Part {
-    key: BooksKey,
-    head: Option<String>,
-    currency: String,
-    records: Vec<UsageRecord>,
-}
-
 impl Accounting {
     /// The agreed records of one grant or of all within `reach`, of one month or of all. Of our own work, which nobody else has
     /// books of, all records.
@@ -62,12 +57,13 @@ impl Accounting {
         };
         let mut parts = Vec::new();
         for key in keys {
-            let account = accounts.get(&key).copied();
-            parts.push(self.part(key, account, month, reach).await?);
+            let account = accounts.get(&key);
+            let currency = account.map_or(self.0.own_currency, |account| account.currency);
+            parts.push(self.part(key, currency, month, reach).await?);
         }
         Ok(match format {
             Format::Json => Export {
-                content: json(&parts),
+                content: self.json(parts, &accounts).await?,
                 media_type: "application/json",
             },
             Format::Csv => Export {
@@ -79,68 +75,66 @@ impl Accounting {
 
     async fn part(
         &self,
-        key: BooksKey,
-        account: Option<Account>,
+        grant: BooksKey,
+        currency: Currency,
         month: Option<Month>,
         reach: &Reach,
-    ) -> Result<Part, AccountingError> {
-        let (head, size) = match key {
-            BooksKey::Own => (None, self.0.model.catch_up(key).await?),
-            BooksKey::Grant(grant) => {
-                let Books {
-                    agreed,
-                    agreed_size,
-                    ..
-                } = self.books_of(grant).await?.value;
-                (agreed, agreed_size)
+    ) -> Result<ExportedBooks, AccountingError> {
+        let (head, size) = match grant {
+            BooksKey::Own => (None, self.0.model.catch_up(grant).await?),
+            BooksKey::Grant(id) => {
+                let books = self.books_of(id).await?.value;
+                (books.agreed, books.agreed_size)
             }
         };
+        let head = head.map(RawValue::from_string).transpose();
+        let head = head.map_err(|error| OpenError::Malformed(error.to_string()))?;
+        let mut leaves = Vec::new();
         let mut records = Vec::new();
         let mut at = 0;
         while at < size {
-            let batch = self.0.ledger.read(key, at, BATCH).await?;
+            let batch = self.0.ledger.read(grant, at, BATCH).await?;
             if batch.is_empty() {
                 break;
             }
             at += batch.len() as u64;
-            let wanted = |record: &UsageRecord| {
-                record.seq < size
-                    && reach.has_record(record)
-                    && month.is_none_or(|month| month == Month::of_ms(record.ended_ms))
-            };
-            records.extend(batch.into_iter().filter(wanted));
+            for record in batch.into_iter().filter(|record| record.seq < size) {
+                if head.is_some() {
+                    leaves.push(record.leaf());
+                }
+                let of_month = month.is_none_or(|month| month == Month::of_ms(record.ended_ms));
+                if of_month && reach.has_record(&record) {
+                    records.push(record);
+                }
+            }
         }
-        Ok(Part {
-            key,
+        Ok(ExportedBooks {
+            grant,
+            currency,
             head,
-            currency: account.map_or_else(String::new, |a| a.currency.to_string()),
+            whole: records.len() as u64 == size,
+            leaves,
             records,
         })
     }
-}
 
-/// The records' canonical bytes and the head's bytes are put in as they are: what was signed can be checked from
-/// the export alone.
-fn json(parts: &[Part]) -> Vec<u8> {
-    let mut out = br#"{"format":"opencloud-usage-v1","books":["#.to_vec();
-    for (at, part) in parts.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
+    async fn json(
+        &self,
+        parts: Vec<ExportedBooks>,
+        accounts: &BTreeMap<BooksKey, Account>,
+    ) -> Result<Vec<u8>, AccountingError> {
+        let organisation = &self.0.organisation;
+        let mut histories = BTreeMap::new();
+        for part in parts.iter().filter(|part| part.head.is_some()) {
+            let other = accounts.get(&part.grant).map(|account| account.other);
+            for org in [Some(self.me().await?), other].into_iter().flatten() {
+                if let Entry::Vacant(entry) = histories.entry(org) {
+                    entry.insert(organisation.keys(org).await?);
+                }
+            }
         }
-        let head = part.head.as_deref().unwrap_or("null");
-        let (key, currency) = (part.key, &part.currency);
-        out.extend(
-            format!(r#"{{"grant":"{key}","currency":"{currency}","head":{head},"records":["#)
-                .bytes(),
-        );
-        for (at, record) in part.records.iter().enumerate() {
-            out.extend_from_slice(if at > 0 { b",\n" } else { b"\n" });
-            out.extend(record.canonical());
-        }
-        out.extend_from_slice(b"\n]}");
+        Ok(oc_trust::Export::new(parts, &histories)?.to_json())
     }
-    out.extend_from_slice(b"]}\n");
-    out
 }
 
 const COLUMNS: [&str; 24] = [
@@ -170,7 +164,7 @@ const COLUMNS: [&str; 24] = [
     "version",
 ];
 
-fn csv(parts: &[Part]) -> Vec<u8> {
+fn csv(parts: &[ExportedBooks]) -> Vec<u8> {
     let mut out = COLUMNS.join(",");
     out.push_str("\r\n");
     for part in parts {
@@ -182,10 +176,10 @@ fn csv(parts: &[Part]) -> Vec<u8> {
     out.into_bytes()
 }
 
-fn row(part: &Part, record: &UsageRecord) -> [String; COLUMNS.len()] {
+fn row(part: &ExportedBooks, record: &UsageRecord) -> [String; COLUMNS.len()] {
     let corrects = record.corrects.as_ref();
     [
-        part.key.to_string(),
+        part.grant.to_string(),
         record.seq.to_string(),
         record.id.to_string(),
         record.provider.to_string(),
@@ -206,7 +200,7 @@ fn row(part: &Part, record: &UsageRecord) -> [String; COLUMNS.len()] {
         record.cores.to_string(),
         record.outcome.as_str().to_owned(),
         record.charge.to_string(),
-        part.currency.clone(),
+        part.currency.to_string(),
         corrects.map_or_else(String::new, ToString::to_string),
         record.version.to_string(),
     ]

@@ -12,7 +12,7 @@ use oc_proto::types::v1::Cause;
 use super::ids::ShortIds;
 use super::names::Names;
 use super::output::{Field, fields, safe};
-use super::{CommandError, Context, Outcome, find, ids, size, when};
+use super::{CommandError, Context, Outcome, find, ids, size, usage_verify, when};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum By {
@@ -71,6 +71,11 @@ pub(crate) enum UsageCommand {
         /// File [default: standard output]
         #[arg(long)]
         file: Option<PathBuf>,
+    },
+    /// Check an export in JSON, from whomever it is: signatures, records, sums; needs no node
+    Verify {
+        /// The file; `-` for standard input
+        file: PathBuf,
     },
     /// Where the books of a grant stand: size, root, signatures, disputes
     Books {
@@ -265,6 +270,9 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                     .map_err(anyhow::Error::from)?,
             }
             Ok(())
+        }
+        UsageCommand::Verify { file } => {
+            usage_verify::run(Some(context), &file, context.output).await
         }
         UsageCommand::Books { grant } => {
             let grant = ids::books(context, &grant).await?;
