@@ -4,16 +4,16 @@ use jiff::Timestamp;
 
 use crate::steps::Resources;
 
-/// Bytes in decimal units with at most one decimal.
+/// Bytes in binary units (IEC 80000-13), in which limits and offers are written, with at most one decimal.
 pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if count < 1_000 {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1 << 10 {
         return format!("{count} bytes");
     }
     let mut unit = 0;
-    let mut divisor: u64 = 1_000;
-    while count / divisor >= 1_000 && unit + 1 < UNITS.len() {
-        divisor *= 1_000;
+    let mut divisor: u64 = 1 << 10;
+    while count / divisor >= 1 << 10 && unit + 1 < UNITS.len() {
+        divisor <<= 10;
         unit += 1;
     }
     let tenths = u128::from(count) * 10 / u128::from(divisor);
@@ -75,9 +75,9 @@ mod tests {
     fn amounts_read_as_people_write_them() {
         assert_eq!(bytes(0), "0 bytes");
         assert_eq!(bytes(999), "999 bytes");
-        assert_eq!(bytes(8_249_000), "8.2 MB");
-        assert_eq!(bytes(3_000_000_000), "3 GB");
-        assert_eq!(bytes(u64::MAX), "18.4 EB");
+        assert_eq!(bytes(8_649_000), "8.2 MiB");
+        assert_eq!(bytes(3 << 30), "3 GiB");
+        assert_eq!(bytes(u64::MAX), "15.9 EiB");
         assert_eq!(cores(1), "1 core");
         assert_eq!(cores(0), "0 cores");
         assert_eq!(span(0), "0 s");

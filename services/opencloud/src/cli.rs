@@ -28,6 +28,7 @@ mod run_input;
 mod runs;
 mod service;
 mod size;
+mod typed;
 mod usage;
 mod usage_verify;
 mod user;
@@ -211,6 +212,7 @@ pub(crate) type Outcome = Result<(), CommandError>;
 /// Runs a command that speaks to a node, or needs none.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     let options = arguments.node.clone();
+    typed::note(&options);
     let lookup = advice::Lookup::of(&arguments.command);
     let mut names = Names::default();
     let outcome = match arguments.command {
@@ -294,6 +296,73 @@ mod tests {
     #[test]
     fn every_command_has_arguments_that_do_not_clash() {
         Arguments::command().debug_assert();
+    }
+
+    /// Every Rust file below the sources of our crates.
+    fn sources() -> Vec<std::path::PathBuf> {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut found = Vec::new();
+        let mut folders = vec![root.join("libs"), root.join("services")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    /// What is wrong with a command that a text names, where `{}` stands for what is filled in.
+    fn fault_of(line: &str) -> Option<String> {
+        let whole = Arguments::command();
+        let mut at = &whole;
+        let mut words = line.split_whitespace().skip(1).peekable();
+        while let Some(word) = words.next_if(|word| word.chars().all(|c| c.is_ascii_lowercase())) {
+            match at.find_subcommand(word) {
+                Some(next) => at = next,
+                None if at.has_subcommands() => return Some(format!("no command `{word}`")),
+                None => break,
+            }
+        }
+        let options = words.filter_map(|word| word.strip_prefix("--"));
+        let known = |name: &str| {
+            let mut named = at.get_arguments().chain(whole.get_arguments());
+            name == "help" || named.any(|one| one.get_long() == Some(name))
+        };
+        let mut unknown = options.filter(|name| !known(name.split('=').next().unwrap_or(name)));
+        unknown.next().map(|name| format!("no option `--{name}`"))
+    }
+
+    #[test]
+    fn every_command_that_is_advised_anywhere_exists() {
+        let (mut checked, mut faults) = (0, Vec::new());
+        for path in sources() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            // A string goes on behind a backslash, a comment behind its slashes.
+            let lines = text
+                .lines()
+                .map(|line| line.trim().trim_start_matches(['/', '!']));
+            let text = lines.collect::<Vec<_>>().join(" ").replace("\\ ", "");
+            for part in text.split("`opencloud ").skip(1) {
+                let line = format!("opencloud {}", part.split('`').next().unwrap());
+                if line.contains("{command}") || line.contains("{list}") {
+                    continue;
+                }
+                checked += 1;
+                if let Some(fault) = fault_of(&line) {
+                    faults.push(format!("{}: `{line}`: {fault}", path.display()));
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{faults:#?}");
+        assert!(checked > 60, "only {checked} were found");
+        assert!(fault_of("opencloud offer create").is_some());
+        assert!(fault_of("opencloud grant list --every").is_some());
+        assert!(fault_of("opencloud runs RUN").is_none());
     }
 
     /// What the README gives to type, in its prose and in its indented blocks.

@@ -3,6 +3,7 @@
 use oc_kernel::Kind;
 
 use super::Command;
+use super::grant::GrantCommand;
 
 /// Where to look for what a command takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,7 @@ impl Lookup {
             Command::Dataset(_) => ("dataset", "dataset list"),
             Command::Service(_) => ("service", "service list"),
             Command::Offer(_) => ("offer", "offer list"),
+            Command::Grant(GrantCommand::Request { .. }) => ("grant request", "catalog search"),
             Command::Grant(_) => ("grant", "grant list"),
             Command::Favorite(_) => ("favorite", "favorite list"),
             Command::Plan(_) => ("plan", "catalog search"),

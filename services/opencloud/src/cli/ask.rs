@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use super::output::safe;
+use super::typed::with_options;
 use super::{CommandError, Context, Outcome};
 
 impl Context {
@@ -11,7 +12,7 @@ impl Context {
         if self.yes {
             return Ok(());
         }
-        let question = safe(question);
+        let question = safe(&with_options(question));
         if !std::io::stdin().is_terminal() {
             return Err(CommandError::input(format!(
                 "{question} Nobody is there to answer: say --yes if this is meant"

@@ -8,6 +8,7 @@ use super::CommandError;
 use super::advice::Lookup;
 use super::names::Names;
 use super::output::safe;
+use super::typed::with_options;
 
 /// The members of a problem; `status` is there where a node answered.
 #[derive(Debug, Serialize)]
@@ -46,9 +47,9 @@ impl Failure {
             title: kind.as_str().replace('-', " "),
             status: problem.map(|problem| problem.status),
             code: problem.and_then(|problem| problem.code),
-            detail: names.in_text(&error.to_string()),
+            detail: with_options(&names.in_text(&error.to_string())),
             instance: problem.and_then(|problem| problem.instance.clone()),
-            advice: advice.map(|advice| names.in_text(&advice)),
+            advice: advice.map(|advice| with_options(&names.in_text(&advice))),
             errors: problem.map_or_else(Vec::new, |problem| problem.errors.clone()),
         }
     }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use oc_proto::discovery::v1::{CreateNetworkRequest, InviteRequest, JoinNetworkRequest, Network};
 use serde_json::json;
 
-use super::output::{Field, fields};
+use super::output::{Field, fields, hint};
 use super::{CommandError, Context, Outcome, when};
 
 #[derive(Debug, Subcommand)]
@@ -72,7 +72,10 @@ pub(crate) async fn run(context: &Context, command: NetworkCommand) -> Outcome {
             show(
                 context,
                 &network,
-                "invite a partner with: opencloud network invite",
+                &format!(
+                    "invite a partner with: `opencloud network invite {}`",
+                    network.name
+                ),
             )
         }
         NetworkCommand::Invite { network, addresses } => {
@@ -98,7 +101,11 @@ pub(crate) async fn run(context: &Context, command: NetworkCommand) -> Outcome {
                 port: port.into(),
             };
             let network = discovery.join_network(&request).await?;
-            show(context, &network, "see who is there with: opencloud peers")
+            show(
+                context,
+                &network,
+                "see who is there with: `opencloud peers`",
+            )
         }
         NetworkCommand::Leave { network } => {
             let network = find(context, &network).await?;
@@ -142,7 +149,7 @@ fn show(context: &Context, network: &Network, next: &str) -> Outcome {
             ("network", network.network_id.clone().into()),
             ("listens on", network.listen.clone().into()),
         ]);
-        anstream::eprintln!("{next}");
+        hint(next);
     })
 }
 

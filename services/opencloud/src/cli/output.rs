@@ -6,6 +6,7 @@ use comfy_table::{Attribute, Cell, ContentArrangement, Table};
 use serde::Serialize;
 
 use super::Outcome;
+use super::typed::with_options;
 
 /// How a command answers.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +30,7 @@ impl Output {
         Ok(())
     }
 
-    /// A list: a table for people, or a sentence when it is empty.
+    /// A list: a table for people without columns in which nothing stands, or a sentence when it is empty.
     pub(crate) fn list<T: Serialize, const N: usize>(
         self,
         items: &[T],
@@ -41,16 +42,21 @@ impl Output {
             return self.show(&items, |_| ());
         }
         if items.is_empty() {
-            anstream::println!("{empty}");
+            anstream::println!("{}", with_options(empty));
             return Ok(());
         }
         let mut table = Table::new();
         table
             .load_preset(NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic);
+        let rows: Vec<_> = items.iter().map(row).collect();
+        let filled: Vec<_> = (0..N)
+            .filter(|column| rows.iter().any(|row| !row[*column].is_empty()))
+            .collect();
+        let heads = filled.iter().map(|column| heads[*column]);
         table.set_header(heads.map(|head| Cell::new(head).add_attribute(Attribute::Bold)));
-        for item in items {
-            table.add_row(row(item).map(|cell| safe(&cell)));
+        for row in &rows {
+            table.add_row(filled.iter().map(|column| safe(&row[*column])));
         }
         anstream::println!("{table}");
         Ok(())
@@ -59,7 +65,7 @@ impl Output {
     /// A sentence for people; nothing for programs, which have the exit code.
     pub(crate) fn say(self, text: &str) {
         if !self.json {
-            anstream::println!("{}", safe(text));
+            anstream::println!("{}", safe(&with_options(text)));
         }
     }
 
@@ -67,6 +73,11 @@ impl Output {
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
+}
+
+/// What to do next, beside an answer.
+pub(crate) fn hint(text: &str) {
+    anstream::eprintln!("{}", safe(&with_options(text)));
 }
 
 /// `text` on one line that a terminal shows as it is: what would colour, turn or break it is replaced. Names,

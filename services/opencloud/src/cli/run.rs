@@ -13,7 +13,7 @@ use oc_proto::pipeline::v1::{
 };
 
 use super::names::Names;
-use super::output::safe;
+use super::output::{hint, safe};
 use super::query::QueryArguments;
 use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
 
@@ -148,7 +148,7 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
     if arguments.detach {
         return context.output.show(&run, |run| {
             anstream::println!("{}", run.run_id);
-            anstream::eprintln!("watch it with: opencloud runs {}", run.run_id);
+            hint(&format!("watch it with: `opencloud runs {}`", run.run_id));
         });
     }
     let quiet = arguments.quiet || context.output.is_json();
@@ -224,9 +224,17 @@ fn line(event: &WatchRunResponse) -> Option<String> {
     })
 }
 
+/// The most that something costs.
+pub(crate) fn at_most(micros: i64, currency: &str) -> String {
+    match micros {
+        0 => "free of charge".to_owned(),
+        micros => format!("at most {} {currency}", Money(micros)),
+    }
+}
+
 /// The most that a plan costs, and what the last run of the same was charged.
 fn cost(plan: &PlanRunResponse) -> String {
-    let most = format!("at most {} {}", Money(plan.cost_micros), plan.currency);
+    let most = at_most(plan.cost_micros, &plan.currency);
     match plan.expected_micros {
         Some(expected) => format!("{most}; the last such run was {}", Money(expected)),
         None => most,
@@ -294,6 +302,7 @@ mod tests {
             ..PlanRunResponse::default()
         };
         assert_eq!(cost(&plan), "at most 0.04 EUR");
+        assert_eq!(cost(&PlanRunResponse::default()), "free of charge");
         let again = PlanRunResponse {
             expected_micros: Some(54),
             ..plan

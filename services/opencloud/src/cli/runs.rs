@@ -10,7 +10,7 @@ use oc_proto::pipeline::v1::{FragmentState, Run, RunFragment, RunState};
 use super::download::download;
 use super::ids::ShortIds;
 use super::output::{fields, safe, safe_lines};
-use super::run::follow;
+use super::run::{at_most, follow};
 use super::{Context, Outcome, ids, size, when};
 
 #[derive(Debug, Args)]
@@ -179,8 +179,9 @@ pub(crate) fn show(run: &Run) {
 /// What the books charge for a run; until that is settled, the most that it can cost.
 fn cost(run: &Run) -> String {
     match run.charged_micros {
+        Some(0) => "free of charge".to_owned(),
         Some(charged) => format!("{} {}", Money(charged), run.currency),
-        None => format!("at most {} {}", Money(run.cost_micros), run.currency),
+        None => at_most(run.cost_micros, &run.currency),
     }
 }
 

@@ -1,0 +1,92 @@
+//! The options with which a person speaks to a node: what is advised to type next goes to the same node.
+
+use std::ffi::OsStr;
+use std::sync::OnceLock;
+
+use super::NodeOptions;
+
+/// Options of this process that the next command needs too.
+static TYPED: OnceLock<String> = OnceLock::new();
+
+/// Takes note of what was typed. What comes from the environment will be there the next time.
+pub(crate) fn note(options: &NodeOptions) {
+    let _ = TYPED.set(of(options, |name| std::env::var_os(name)));
+}
+
+fn of<V: AsRef<OsStr>>(options: &NodeOptions, environment: impl Fn(&str) -> Option<V>) -> String {
+    let named = [
+        (
+            "--node",
+            "OPENCLOUD_NODE",
+            options.node.as_ref().map(OsStr::new),
+        ),
+        (
+            "--token-file",
+            "OPENCLOUD_TOKEN_FILE",
+            options.token_file.as_ref().map(|it| it.as_os_str()),
+        ),
+        (
+            "--data",
+            "OPENCLOUD_DATA",
+            options.data.as_ref().map(|it| it.as_os_str()),
+        ),
+    ];
+    let mut words = String::new();
+    for (option, variable, value) in named {
+        let Some(value) = value else { continue };
+        if environment(variable).is_some_and(|set| set.as_ref() == value) {
+            continue;
+        }
+        let value = value.to_string_lossy();
+        let plain = |c: char| c.is_alphanumeric() || "/._-:~".contains(c);
+        if value.chars().all(plain) {
+            words.push_str(&format!(" {option} {value}"));
+        } else {
+            words.push_str(&format!(" {option} '{}'", value.replace('\'', "'\\''")));
+        }
+    }
+    words
+}
+
+/// A text whose commands have those options.
+pub(crate) fn with_options(text: &str) -> String {
+    insert(text, TYPED.get().map_or("", String::as_str))
+}
+
+fn insert(text: &str, options: &str) -> String {
+    if options.is_empty() {
+        return text.to_owned();
+    }
+    text.replace("`opencloud ", &format!("`opencloud{options} "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::Arguments;
+    use super::*;
+
+    #[test]
+    fn advice_goes_to_the_node_that_was_named() {
+        let line = [
+            "opencloud",
+            "--data",
+            "/tmp/my south",
+            "--node",
+            "http://[::1]:1",
+            "peers",
+        ];
+        let typed = Arguments::parse_from(line).node;
+        let options = of(&typed, |_| None::<&str>);
+        assert_eq!(options, " --node 'http://[::1]:1' --data '/tmp/my south'");
+        assert_eq!(
+            insert("see `opencloud runs` or `opencloud peers`", " --data s"),
+            "see `opencloud --data s runs` or `opencloud --data s peers`"
+        );
+        let again = of(&typed, |name| {
+            (name == "OPENCLOUD_DATA").then_some("/tmp/my south")
+        });
+        assert_eq!(again, " --node 'http://[::1]:1'");
+    }
+}
