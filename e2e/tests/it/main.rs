@@ -28,3 +28,4 @@ mod terminal;
 mod thirds;
 mod typing;
 mod walking;
+mod uploading;

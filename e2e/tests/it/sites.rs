@@ -112,8 +112,9 @@ pub(crate) async fn upload(client: &Client, key: &str, text: &str) -> ObjectRef 
     let path = folder.path().join("upload");
     std::fs::write(&path, text).unwrap();
     let file = tokio::fs::File::open(&path).await.unwrap();
-    let put = client.compute().put_object("uploads", key, file).await;
-    put.unwrap()
+    let compute = client.compute();
+    let put = compute.put_object("uploads", key, None, file);
+    put.await.unwrap()
 }
 
 pub(crate) fn uploaded(object: ObjectRef, listing_id: &str) -> input_value::Value {

@@ -3,6 +3,7 @@
 use oc_proto::compute::v1::*;
 use oc_proto::types::v1::ObjectRef;
 use reqwest::Method;
+use tokio::io::AsyncRead;
 
 use crate::error::ClientError;
 use crate::request::{Client, segment, segments};
@@ -138,15 +139,18 @@ impl Compute<'_> {
         }
     }
 
-    /// Uploads an object into a storage offer.
+    /// Uploads an object into a storage offer; bytes with another SHA-256 than `sha256` are refused.
     pub async fn put_object(
         &self,
         offer: &str,
         key: &str,
-        file: tokio::fs::File,
+        sha256: Option<&str>,
+        bytes: impl AsyncRead + Send + 'static,
     ) -> Result<ObjectRef, ClientError> {
-        let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(file));
-        self.0.put_bytes(&object_path(offer, key), None, body).await
+        let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(bytes));
+        self.0
+            .put_bytes(&object_path(offer, key), sha256, body)
+            .await
     }
 
     /// Fetches an object.

@@ -1,16 +1,80 @@
 //! Files in CWL values: how they are named here, and how a site names them.
 //!
 //! Here a File's location is `oc:<owner>/<role>/<key>`. In a fragment's job it is `input:<name>`, with
-//! the object listed beside it, so that no value ever holds a way to somebody's bytes.
+//! the object listed beside it, so that no value ever holds a way to somebody's bytes. A person names a file that
+//! lies in storage of ours as `oc:storage.<offer>/<key>`.
 
 use std::collections::BTreeMap;
 
+use oc_kernel::{Name, ObjectKey};
 use oc_proto::types::v1 as types;
 use oc_workflow::data::{ObjectRef, Role};
 use serde_json::{Map, Value, json};
 
 use crate::documents::KnownFile;
 use crate::error::RunError;
+
+/// The begin of the listings of storage offers.
+pub(crate) const STORAGE: &str = "storage.";
+
+/// The listing and the key that a location names, where it is one of storage of ours as people write it.
+pub(crate) fn stored(location: &str) -> Option<(Name, ObjectKey)> {
+    let (listing, key) = location.strip_prefix("oc:")?.split_once('/')?;
+    let listing = listing.starts_with(STORAGE).then_some(listing)?;
+    Some((listing.parse().ok()?, key.parse().ok()?))
+}
+
+/// A value with what is known of each File in it that `found` has by its location.
+///
+/// # Errors
+/// When a File names other content than what was found.
+pub(crate) fn settle(value: &Value, found: &BTreeMap<String, ObjectRef>) -> Result<Value, String> {
+    match value {
+        Value::Array(items) => items.iter().map(|item| settle(item, found)).collect(),
+        Value::Object(fields) => {
+            let settled = fields
+                .iter()
+                .map(|(name, field)| Ok((name.clone(), settle(field, found)?)));
+            let mut settled: Map<String, Value> = settled.collect::<Result<_, String>>()?;
+            let location = fields.get("location").and_then(Value::as_str);
+            if let Some(object) = location.and_then(|location| found.get(location)) {
+                fill_in(&mut settled, object)?;
+            }
+            Ok(Value::Object(settled))
+        }
+        scalar => Ok(scalar.clone()),
+    }
+}
+
+fn fill_in(fields: &mut Map<String, Value>, object: &ObjectRef) -> Result<(), String> {
+    let Value::Object(known) = file(object) else {
+        return Ok(());
+    };
+    if fields
+        .get("checksum")
+        .is_some_and(|named| *named != known["checksum"])
+    {
+        return Err(format!(
+            "`{}` has other content than its checksum says: name it as it is there",
+            object.key
+        ));
+    }
+    for (name, field) in known {
+        if name != "basename" || !fields.contains_key("basename") {
+            fields.insert(name, field);
+        }
+    }
+    Ok(())
+}
+
+/// A File or Directory as a list of one, where a `list` is wanted.
+pub(crate) fn in_list(value: Value, list: bool) -> Value {
+    let class = value.get("class").and_then(Value::as_str);
+    match class {
+        Some("File" | "Directory") if list => Value::Array(vec![value]),
+        _ => value,
+    }
+}
 
 /// The location of an object in values.
 pub(crate) fn location(object: &ObjectRef) -> String {
@@ -227,6 +291,45 @@ mod tests {
         assert!(staging.rename(&stranger, &BTreeMap::new()).is_err());
         let literal = json!({"class": "File", "basename": "a.txt", "contents": "hello"});
         assert_eq!(staging.rename(&literal, &BTreeMap::new()), Ok(literal));
+    }
+
+    #[test]
+    fn a_file_in_storage_of_ours_is_filled_in_wherever_it_stands() {
+        let object = known("a/red.tif").object;
+        let at = "oc:storage.results/a/red.tif";
+        let (listing, key) = stored(at).unwrap();
+        assert_eq!((listing.as_str(), &key), ("storage.results", &object.key));
+        for other in [
+            "oc:dataset.x/a",
+            "oc:storage.x",
+            "oc:storage.x/../a",
+            "file:///etc/passwd",
+            "storage.x/a",
+        ] {
+            assert_eq!(stored(other), None, "{other}");
+        }
+        let found = BTreeMap::from([(at.to_owned(), object.clone())]);
+        let file = json!({"class": "File", "location": at, "basename": "the red.tif"});
+        let value = json!({"deep": [{"class": "File", "contents": "", "secondaryFiles": [file]}]});
+        let settled = settle(&value, &found).unwrap();
+        let inner = &settled["deep"][0]["secondaryFiles"][0];
+        assert_eq!(inner["location"], location(&object));
+        assert_eq!(inner["basename"], "the red.tif");
+        assert_eq!(inner["size"], 3);
+        let other = json!({"class": "File", "location": at, "checksum": "sha256$00"});
+        assert!(
+            settle(&other, &found)
+                .unwrap_err()
+                .contains("other content")
+        );
+    }
+
+    #[test]
+    fn one_file_is_a_list_of_one_where_a_list_is_wanted() {
+        let file = file(&known("a/b.tif").object);
+        assert_eq!(in_list(file.clone(), true), json!([file]));
+        assert_eq!(in_list(file.clone(), false), file);
+        assert_eq!(in_list(json!({"a": 1}), true), json!({"a": 1}));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod passed;
 mod scatter;
 mod sites;
 mod tools;
+mod uploaded;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,14 +18,14 @@ use oc_kernel::{GrantId, Money, Name, OrgId};
 use oc_proto::catalog::v1::{Listing, ListingKind};
 use oc_proto::pipeline::v1 as pb;
 use oc_service::CallError;
-use oc_service::access::{self, Principal};
+use oc_service::access::Principal;
 use oc_workflow::Steps;
-use oc_workflow::data::{Destination, Input, ListingRef, ObjectRef, Role};
+use oc_workflow::data::{Destination, Input, ListingRef};
 use oc_workflow::plan::{Access, InputData, Plan, Price, Question, Storage, plan_while};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::documents::{KnownFile, Spec, SpecInput};
+use crate::documents::{Spec, SpecInput};
 use crate::error::RunError;
 use crate::{files, request};
 use aside::aside;
@@ -249,17 +250,15 @@ async fn resolve(
         let type_ = document.process().input(&name).map(|input| &input.type_);
         let list = type_.is_some_and(request::takes_a_list);
         let (value, known) = match &input {
-            Input::Value(value) => (Some(value.clone()), Vec::new()),
+            Input::Value(value) => {
+                let (value, files) = uploaded::in_value(context, caller, &name, value).await?;
+                (Some(files::in_list(value, list)), files)
+            }
             Input::Dataset { .. } => (None, Vec::new()),
             Input::File { object, storage } => {
-                let file = own_file(context, caller, world, &name, object, storage.clone()).await?;
-                let value = files::file(object);
-                let value = if list {
-                    Value::Array(vec![value])
-                } else {
-                    value
-                };
-                (Some(value), vec![file])
+                let storage = storage.clone();
+                let file = uploaded::named(context, caller, world, &name, object, storage).await?;
+                (Some(files::in_list(files::file(object), list)), vec![file])
             }
             Input::RunOutput { run, output } => {
                 let earlier = context.shelf.runs.get(&run.to_string()).await?;
@@ -284,50 +283,6 @@ async fn resolve(
         resolved.insert(name, spec);
     }
     Ok(resolved)
-}
-
-/// A file that lies in a storage offer of ours: it must be there as it is named, and be the caller's own unless
-/// that is an operator.
-async fn own_file(
-    context: &Context,
-    caller: &Principal,
-    world: &World,
-    input: &str,
-    object: &ObjectRef,
-    storage: Option<Name>,
-) -> Result<KnownFile, RunError> {
-    let wrong =
-        |part: &str, text: String| RunError::invalid(format!("inputs.{input}.file.{part}"), text);
-    if object.owner != world.me.org || object.role != Role::Objects {
-        let text = "only files in storage of our own can be named: copy it there first";
-        return Err(wrong("object", text.to_owned()));
-    }
-    let listing = match storage {
-        Some(listing) => listing,
-        None => own_storage(context, world).await?.listing,
-    };
-    let Some(offer) = listing.as_str().strip_prefix("storage.") else {
-        let text = format!("`{listing}` is no storage of ours: write storage.NAME");
-        return Err(wrong("listing_id", text));
-    };
-    let key = object.key.as_str();
-    let user = user_of(caller).0;
-    let user = (!access::Role::Operator.admits(caller)).then_some(user.as_str());
-    let found = context.objects.find(offer, key, user).await;
-    let found = found.map_err(RunError::call(format!("input `{input}`: `{listing}`")))?;
-    let found = found.ok_or_else(|| {
-        let text = format!("there is no `{key}` in {listing}: upload it, or name where it lies");
-        wrong("object", text)
-    })?;
-    if files::object(&found)?.sha256 != object.sha256 || found.length != object.length {
-        let text = format!("`{key}` in {listing} has other content: name it as it is there");
-        return Err(wrong("object", text));
-    }
-    Ok(KnownFile {
-        object: object.clone(),
-        listing: Some(listing),
-        reservation: None,
-    })
 }
 
 pub(super) fn late(who: &str) -> CallError {

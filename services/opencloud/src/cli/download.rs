@@ -10,17 +10,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use futures::{Stream, StreamExt as _};
-use indicatif::{ProgressBar, ProgressStyle};
 use oc_client::ClientError;
 use oc_proto::pipeline::v1::{GetResultsResponse, ResultFile};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::dataset_import::{digest, hexadecimal};
-use super::{CommandError, Context, Outcome};
-
-/// From here on a person wants to see how far it is, in bytes.
-const LARGE: u64 = 8 << 20;
+use super::{CommandError, Context, Outcome, progress};
 
 /// Fetches all files of a run into a folder.
 pub(crate) async fn download(
@@ -277,7 +273,8 @@ impl Target<'_> {
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(self.real.join(above))
             .map_err(failed)?;
-        let bar = progress(file, &shown);
+        let length = file.object.as_ref().map_or(0, |object| object.length);
+        let bar = progress::bytes(length, &shown.display().to_string());
         let mut hash = Sha256::new();
         let mut bytes = std::pin::pin!(bytes);
         while let Some(piece) = bytes.next().await {
@@ -298,22 +295,6 @@ impl Target<'_> {
             .map_err(|error| failed(error.error))?;
         kept.sync_all().map_err(failed)
     }
-}
-
-/// How far a large file is; nothing where no terminal shows it.
-fn progress(file: &ResultFile, shown: &Path) -> ProgressBar {
-    let length = file.object.as_ref().map_or(0, |object| object.length);
-    if length < LARGE {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(length);
-    let template =
-        "{wide_msg} {bar:24.green} {binary_bytes:>11}/{binary_total_bytes} {binary_bytes_per_sec}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.set_message(shown.display().to_string());
-    bar
 }
 
 #[cfg(test)]

@@ -16,17 +16,19 @@ use super::names::Names;
 use super::output::{hint, safe};
 use super::query::QueryArguments;
 use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
+use super::upload::Uploads;
 
 /// What to run, on what, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct WhatArguments {
     /// A CWL document, or OWNER/LISTING of a workflow or processing service
     workflow: String,
-    /// JSON file with the inputs: CWL values, datasets, files, outputs of earlier runs
+    /// YAML or JSON file with the inputs: a CWL input object, in which also datasets and outputs of earlier runs may
+    /// stand; files in it are uploaded
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
-    /// An input: NAME=VALUE with a value or JSON, or NAME=dataset:OWNER/LISTING#ASSET,ASSET; may be repeated, wins over
-    /// --inputs
+    /// An input: NAME=VALUE with a value or JSON, NAME=@PATH to upload a file, or
+    /// NAME=dataset:OWNER/LISTING#ASSET,ASSET; may be repeated, wins over --inputs
     #[arg(long = "input", value_name = "NAME=VALUE")]
     single: Vec<String>,
     // For every input that is a dataset and does not say it itself.
@@ -87,6 +89,10 @@ impl WhatArguments {
         };
         let storage = match &self.storage {
             Some(text) => {
+        let mut uploads = Uploads::new(context, self.storage.as_deref());
+        let inputs = self.inputs.as_deref();
+        let inputs =
+            run_input::read(context, inputs, &self.single, &self.query, &mut uploads).await?;
                 let (owner, listing_id) = find::listing_ref(context, text).await?;
                 Some(ListingRef { owner, listing_id })
             }
@@ -102,8 +108,7 @@ impl WhatArguments {
         Ok(RunRequest {
             cwl,
             workflow,
-            inputs: run_input::read(context, self.inputs.as_deref(), &self.single, &self.query)
-                .await?,
+            inputs,
             output: Some(OutputPlace {
                 storage,
                 prefix: self.prefix.clone(),

@@ -1,0 +1,104 @@
+//! Files in storage of our own that an input names: each must be there as it is named, and be the caller's own
+//! unless that is an operator.
+
+use std::collections::BTreeMap;
+
+use oc_kernel::{Name, ObjectKey};
+use oc_service::access::{Principal, Role as Access};
+use oc_workflow::data::{ObjectRef, Role};
+use serde_json::Value;
+
+use super::world::World;
+use super::{own_storage, user_of};
+use crate::context::Context;
+use crate::documents::KnownFile;
+use crate::error::RunError;
+use crate::files;
+
+/// An object that a message names with its digest.
+pub(super) async fn named(
+    context: &Context,
+    caller: &Principal,
+    world: &World,
+    input: &str,
+    object: &ObjectRef,
+    storage: Option<Name>,
+) -> Result<KnownFile, RunError> {
+    let wrong =
+        |part: &str, text: String| RunError::invalid(format!("inputs.{input}.file.{part}"), text);
+    if object.owner != world.me.org || object.role != Role::Objects {
+        let text = "only files in storage of our own can be named: copy it there first";
+        return Err(wrong("object", text.to_owned()));
+    }
+    let listing = match storage {
+        Some(listing) => listing,
+        None => own_storage(context, world).await?.listing,
+    };
+    if !listing.as_str().starts_with(files::STORAGE) {
+        let text = format!("`{listing}` is no storage of ours: write storage.NAME");
+        return Err(wrong("listing_id", text));
+    }
+    let found = find(context, caller, input, &listing, &object.key).await?;
+    let found = found.map_err(|text| wrong("object", text))?;
+    if found.sha256 != object.sha256 || found.length != object.length {
+        let key = &object.key;
+        let text = format!("`{key}` in {listing} has other content: name it as it is there");
+        return Err(wrong("object", text));
+    }
+    Ok(known(object.clone(), listing))
+}
+
+/// A CWL value whose Files may lie in storage of ours: with what is known of each filled in, and those files.
+pub(super) async fn in_value(
+    context: &Context,
+    caller: &Principal,
+    input: &str,
+    value: &Value,
+) -> Result<(Value, Vec<KnownFile>), RunError> {
+    let wrong = |text: String| RunError::invalid(format!("inputs.{input}"), text);
+    let mut objects = BTreeMap::new();
+    let mut known_files = Vec::new();
+    for location in files::locations(value) {
+        if objects.contains_key(location) {
+            continue;
+        }
+        let (listing, key) = files::stored(location)
+            .ok_or_else(|| wrong(format!("`{location}` is no `oc:storage.NAME/KEY`")))?;
+        let object = find(context, caller, input, &listing, &key).await?;
+        let object = object.map_err(wrong)?;
+        known_files.push(known(object.clone(), listing));
+        objects.insert(location.to_owned(), object);
+    }
+    let value = files::settle(value, &objects).map_err(wrong)?;
+    Ok((value, known_files))
+}
+
+fn known(object: ObjectRef, listing: Name) -> KnownFile {
+    KnownFile {
+        object,
+        listing: Some(listing),
+        reservation: None,
+    }
+}
+
+/// The object of a storage listing of ours, or a sentence that there is none for this caller.
+async fn find(
+    context: &Context,
+    caller: &Principal,
+    input: &str,
+    listing: &Name,
+    key: &ObjectKey,
+) -> Result<Result<ObjectRef, String>, RunError> {
+    let offer = listing.as_str();
+    let offer = offer.strip_prefix(files::STORAGE).unwrap_or(offer);
+    let user = user_of(caller).0;
+    let user = (!Access::Operator.admits(caller)).then_some(user.as_str());
+    let found = context.objects.find(offer, key.as_str(), user).await;
+    let found = found.map_err(RunError::call(format!("input `{input}`: `{listing}`")))?;
+    match found {
+        Some(found) => files::object(&found).map(Ok),
+        None => Ok(Err(format!(
+            "there is no `{key}` in {listing}: upload it, or name where it lies"
+        ))),
+    }
+}
