@@ -36,6 +36,7 @@ mod usage_verify;
 mod user;
 mod when;
 
+mod workflow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -193,6 +194,17 @@ pub(crate) enum CommandError {
     #[error("nothing was done")]
     Declined,
     /// A person went away from something that goes on.
+    /// The node refused the inputs of a workflow.
+    #[error("{error}")]
+    Inputs {
+        /// What it said.
+        #[source]
+        error: ClientError,
+        /// What the workflow takes, an input on a line.
+        takes: Vec<String>,
+        /// What to do.
+        advice: String,
+    },
     #[error("{0}")]
     Left(String),
     /// Anything else.
@@ -219,6 +231,28 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     let mut names = Names::default();
     let outcome = match arguments.command {
         Command::Up(up) => return crate::up::run(up, options.data).await,
+    let kind = match error {
+        CommandError::Client(error) | CommandError::Inputs { error, .. } => error.kind(),
+        CommandError::Missing(_) => Kind::NotFound,
+        CommandError::Declined | CommandError::Unanswered(_) => return DECLINED,
+        _ => return 1,
+    };
+    match kind {
+        Kind::NotFound => 3,
+        Kind::AlreadyExists
+        | Kind::Unauthenticated
+        | Kind::Forbidden
+        | Kind::Precondition
+        | Kind::Conflict
+        | Kind::Stale => 4,
+        Kind::Unavailable | Kind::Timeout | Kind::Exhausted => 5,
+        _ => 1,
+    }
+}
+
+/// A question that nobody was there to answer, or that was answered with no.
+const DECLINED: u8 = 6;
+
         Command::Demo(demo) => return crate::demo::run(demo).await,
         Command::Cwl(command) => return cwl::run(command),
         Command::Completions { shell } => {

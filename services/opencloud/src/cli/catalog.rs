@@ -8,7 +8,8 @@ use oc_proto::json::Word as _;
 use oc_proto::types::v1::Price;
 
 use super::names::Names;
-use super::output::{Field, fields};
+use super::output::{Field, fields, safe_lines};
+use super::workflow::{self, Outline};
 use super::{CommandError, Context, Outcome, find, when};
 
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,9 @@ pub(crate) enum CatalogCommand {
     Show {
         /// OWNER/LISTING; without an owner, one of ours
         listing: String,
+        /// Print the CWL document of a service or workflow
+        #[arg(long)]
+        document: bool,
     },
 }
 
@@ -55,9 +59,19 @@ pub(crate) struct SearchArguments {
 pub(crate) async fn run(context: &Context, command: CatalogCommand) -> Outcome {
     match command {
         CatalogCommand::Search(arguments) => search(context, arguments).await,
-        CatalogCommand::Show { listing } => {
-            let listing = find::listing(context, &listing).await?;
-            context.output.show(&listing, show)
+        CatalogCommand::Show { listing, document } => {
+            let found = find::listing(context, &listing).await?;
+            let cwl = workflow::document(&found.body_json);
+            if document {
+                let none = || CommandError::Missing(format!("`{listing}` has no CWL document"));
+                anstream::println!("{}", safe_lines(&cwl.ok_or_else(none)?));
+                return Ok(());
+            }
+            context.output.show(&found, show)?;
+            match cwl.as_deref().and_then(Outline::of) {
+                Some(outline) if !context.output.is_json() => outline.show(context.output),
+                _ => Ok(()),
+            }
         }
     }
 }
@@ -150,8 +164,20 @@ fn show(listing: &Listing) {
     ]);
 }
 
+/// What a listing says beside the fields that all have. A document has tables of its own.
 fn details(json: &str) -> Vec<String> {
-    let value = serde_json::from_str::<serde_json::Value>(json);
+    let mut value = serde_json::from_str::<serde_json::Value>(json);
+    if let Ok(serde_json::Value::Object(body)) = &mut value
+        && body.contains_key("cwl")
+    {
+        body.retain(|name, value| {
+            let empty = value.as_array().is_some_and(Vec::is_empty);
+            !empty && !["cwl", "inputs", "outputs", "name", "version"].contains(&name.as_str())
+        });
+        if body.is_empty() {
+            return Vec::new();
+        }
+    }
     let pretty = value
         .ok()
         .and_then(|value| serde_json::to_string_pretty(&value).ok());

@@ -27,6 +27,9 @@ pub(crate) struct Failure {
     advice: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Place>,
+    /// What the workflow takes, where that is what was wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inputs: Vec<String>,
 }
 
 impl Failure {
@@ -35,6 +38,9 @@ impl Failure {
             CommandError::Client(error) => {
                 let advice = error.advice().or_else(|| lookup?.advice(error.kind()));
                 (error.kind(), advice, error.problem())
+            }
+            CommandError::Inputs { error, advice, .. } => {
+                (error.kind(), Some(advice.clone()), error.problem())
             }
             CommandError::Input(_) => (Kind::Invalid, None, None),
             CommandError::Missing(_) => (Kind::NotFound, None, None),
@@ -53,6 +59,10 @@ impl Failure {
             errors: problem.map_or_else(Vec::new, |problem| problem.errors.clone()),
         }
     }
+            inputs: match error {
+                CommandError::Inputs { takes, .. } => takes.clone(),
+                _ => Vec::new(),
+            },
 
     /// Tells it on standard error.
     pub(crate) fn show(&self, json: bool) {
@@ -71,6 +81,12 @@ impl Failure {
         }
         if let Some(advice) = &self.advice {
             let bold = anstyle::Style::new().bold();
+        if !self.inputs.is_empty() {
+            anstream::eprintln!("its inputs:");
+        }
+        for input in &self.inputs {
+            anstream::eprintln!("  {}", safe(input));
+        }
             anstream::eprintln!("{bold}what to do{bold:#}: {}", safe(advice));
         }
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use futures::StreamExt as _;
-use oc_kernel::Money;
+use oc_client::ClientError;
+use oc_kernel::{Classify as _, Kind, Money};
 use oc_proto::json::Word as _;
 use oc_proto::pipeline::v1::{
     FragmentState, ListingRef, OutputPlace, PlanRunResponse, Run, RunRequest, RunState,
@@ -15,6 +16,8 @@ use oc_proto::pipeline::v1::{
 use super::names::Names;
 use super::output::{hint, safe};
 use super::query::QueryArguments;
+use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
+use super::workflow::{self, Outline};
 use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
 use super::upload::Uploads;
 
@@ -131,23 +134,19 @@ fn is_meant_as_file(path: &Path) -> bool {
 
 pub(crate) async fn plan(context: &Context, arguments: PlanArguments) -> Outcome {
     let request = arguments.what.request(context).await?;
-    let plan = context.client.pipeline().plan(&request).await?;
+    let plan = match context.client.pipeline().plan(&request).await {
+        Ok(plan) => plan,
+        Err(error) => return Err(refused(context, &request, error).await),
+    };
     let names = Names::of(context).await;
     context.output.show(&plan, |plan| show_plan(plan, &names))
 }
 
 pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
     let request = arguments.what.request(context).await?;
-    let pipeline = context.client.pipeline();
-    if !context.yes {
-        let plan = pipeline.plan(&request).await?;
-        if plan.cost_micros > 0 {
-            context.confirm(&format!("This costs {}. Start it?", cost(&plan)))?;
-        }
-    }
-    let start = StartRunRequest {
-        run: Some(request),
-        operation_id: String::new(),
+    let run = match begin(context, request.clone()).await {
+        Err(CommandError::Client(error)) => return Err(refused(context, &request, error).await),
+        begun => begun?,
     };
     let run = pipeline.start(&start).await?;
     if arguments.detach {
@@ -170,6 +169,47 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
             run.run_id
         ))),
     }
+/// Starts a run, after a yes where it costs something.
+async fn begin(context: &Context, request: RunRequest) -> Result<Run, CommandError> {
+    let pipeline = context.client.pipeline();
+    if !context.yes {
+        let plan = pipeline.plan(&request).await?;
+        if plan.cost_micros > 0 {
+            context.confirm(&format!("This costs {}. Start it?", cost(&plan)))?;
+        }
+    }
+    let start = StartRunRequest {
+        run: Some(request),
+        operation_id: String::new(),
+    };
+    Ok(pipeline.start(&start).await?)
+}
+
+/// A refusal with what the workflow takes, where its inputs are at fault.
+async fn refused(context: &Context, request: &RunRequest, error: ClientError) -> CommandError {
+    if !matches!(error.kind(), Kind::Invalid | Kind::Malformed) {
+        return error.into();
+    }
+    let cwl = match &request.workflow {
+        None => Some(request.cwl.clone()),
+        Some(workflow) => {
+            let (owner, listing) = (&workflow.owner, &workflow.listing_id);
+            let found = context.client.catalog().listing(owner, listing).await.ok();
+            found.and_then(|answer| workflow::document(&answer.listing?.body_json))
+        }
+    };
+    let outline = cwl.and_then(|cwl| Outline::of(&cwl));
+    let advice = outline.as_ref().and_then(|outline| outline.advice(request));
+    match (outline, advice) {
+        (Some(outline), Some(advice)) => CommandError::Inputs {
+            error,
+            takes: outline.takes(),
+            advice,
+        },
+        _ => error.into(),
+    }
+}
+
 }
 
 /// The run when it is over.
