@@ -56,7 +56,7 @@ fn offer(name: &str, kind: OfferKind) -> Offer {
         name: name.to_owned(),
         kind: kind.into(),
         capacity: Some(capacity),
-        price: Some(Price {
+        price: (kind == OfferKind::Compute).then(|| Price {
             currency: "EUR".to_owned(),
             core_hour_micros: 40_000,
             ..Price::default()

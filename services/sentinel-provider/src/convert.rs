@@ -73,13 +73,14 @@ pub(crate) fn price(message: Option<types::Price>) -> Result<Option<Price>, Data
         _ => Err(wrong("an amount is negative".to_owned())),
     };
     for (micros, per) in [
+        (message.core_hour_micros, "core-hour"),
         (message.egress_gib_micros, "GiB out"),
         (message.storage_gib_month_micros, "GiB and month"),
     ] {
         if micros > 0 {
             return Err(wrong(format!(
                 "a dataset cannot ask a price per {per}: the books charge attempts, and what is read elsewhere is held \
-                 to limits only; ask for the GiB out on the compute offer beside it"
+                 to limits only; ask it of the compute offer beside it"
             )));
         }
     }

@@ -224,6 +224,12 @@ impl Offer {
         needed: &[(Amount, u64, u64, u64)],
         meaningless: &[(Amount, u64, u64, u64)],
     ) -> Result<(), OfferError> {
+        if kind == OfferKind::Storage && self.price.core_hour > Money::ZERO {
+            return unbilled(
+                "core-hour",
+                "no step runs in storage, and the machines of the same grant would grow dearer: ask it of a compute offer",
+            );
+        }
         let kind = self.kind;
         for &(amount, least, most, found) in needed {
             if !(least..=most).contains(&found) {
@@ -374,9 +380,14 @@ pub(crate) mod tests {
             ..Limits::default()
         };
         assert_eq!(shelf.check(), Ok(()));
-        shelf.price = with_egress;
-        let error = shelf.check().unwrap_err().to_string();
-        assert!(error.contains("ask it of a compute offer"), "{error}");
+        let mut with_cores = Price::free(Currency::EUR);
+        with_cores.core_hour = Money(40_000);
+        for (price, per) in [(with_egress, "per GiB out"), (with_cores, "per core-hour")] {
+            shelf.price = price;
+            let error = shelf.check().unwrap_err().to_string();
+            assert!(error.contains(per), "{error}");
+            assert!(error.contains("ask it of a compute offer"), "{error}");
+        }
     }
 
     #[test]

@@ -20,8 +20,6 @@ pub(crate) enum DatasetCommand {
         /// Terms of use for people
         #[arg(long, default_value = "")]
         terms: String,
-        #[command(flatten)]
-        price: offer::PriceArguments,
         /// Only this organisation may see it; may be repeated [default: every member of our networks]
         #[arg(long = "for", value_name = "ORGANISATION")]
         visible_to: Vec<String>,
@@ -58,12 +56,11 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
         DatasetCommand::Create {
             collection,
             terms,
-            price,
             visible_to,
         } => {
             let request = CreateDatasetRequest {
                 collection_json: service::read(&collection)?,
-                price: Some(price.message()),
+                price: None,
                 terms,
                 visible_to: offer::organisations(context, &visible_to).await?,
             };

@@ -27,6 +27,8 @@ pub(crate) enum OfferCommand {
         #[arg(long, value_parser = when::parse_span, default_value = "1h")]
         wall: u64,
         #[command(flatten)]
+        price: PriceArguments,
+        #[command(flatten)]
         terms: Terms,
     },
     /// Offer room for objects
@@ -57,8 +59,6 @@ pub(crate) struct Terms {
     /// Terms of use for people
     #[arg(long, default_value = "")]
     terms: String,
-    #[command(flatten)]
-    price: PriceArguments,
     /// Only this organisation may see it; may be repeated [default: every member of our networks]
     #[arg(long = "for", value_name = "ORGANISATION")]
     visible_to: Vec<String>,
@@ -79,7 +79,7 @@ pub(crate) struct PriceArguments {
 }
 
 impl PriceArguments {
-    pub(crate) fn message(&self) -> Price {
+    fn message(&self) -> Price {
         Price {
             currency: self.currency.clone(),
             core_hour_micros: self.per_core_hour.micros(),
@@ -97,6 +97,7 @@ pub(crate) async fn run(context: &Context, command: OfferCommand) -> Outcome {
             memory,
             fragments,
             wall,
+            price,
             terms,
         } => {
             let capacity = Limits {
@@ -106,7 +107,8 @@ pub(crate) async fn run(context: &Context, command: OfferCommand) -> Outcome {
                 wall_seconds: wall,
                 ..Limits::default()
             };
-            create(context, name, OfferKind::Compute, capacity, terms).await
+            let price = Some(price.message());
+            create(context, name, OfferKind::Compute, capacity, price, terms).await
         }
         OfferCommand::Storage { name, size, terms } => {
             let capacity = Limits {
@@ -159,6 +161,7 @@ async fn create(
     name: String,
     kind: OfferKind,
     capacity: Limits,
+    price: Option<Price>,
     terms: Terms,
 ) -> Outcome {
     let offer = Offer {
@@ -167,7 +170,7 @@ async fn create(
         title: terms.title,
         terms: terms.terms,
         capacity: Some(capacity),
-        price: Some(terms.price.message()),
+        price,
         visible_to: organisations(context, &terms.visible_to).await?,
         ..Offer::default()
     };

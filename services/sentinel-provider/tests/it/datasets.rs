@@ -73,6 +73,10 @@ async fn a_faulty_collection_or_price_makes_nothing() {
             "on the compute offer beside it",
         ),
         (
+            json!({"collection_json": collection("a"), "price": {"currency": "EUR", "core_hour_micros": 1}}),
+            "price per core-hour",
+        ),
+        (
             json!({"collection_json": collection("a"), "price": {"currency": "EUR", "storage_gib_month_micros": 1}}),
             "price per GiB and month",
         ),
