@@ -210,6 +210,12 @@ impl Offer {
                 "what is stored is held to limits and not charged for its time: leave it out",
             );
         }
+        if kind == OfferKind::Storage && self.price.core_hour > Money::ZERO {
+            return unbilled(
+                "core-hour",
+                "no step runs in storage, and the machines of the same grant would grow dearer: ask it of a compute offer",
+            );
+        }
         if kind == OfferKind::Storage && self.price.egress_gib > Money::ZERO {
             return unbilled(
                 "GiB out",
@@ -224,12 +230,6 @@ impl Offer {
         needed: &[(Amount, u64, u64, u64)],
         meaningless: &[(Amount, u64, u64, u64)],
     ) -> Result<(), OfferError> {
-        if kind == OfferKind::Storage && self.price.core_hour > Money::ZERO {
-            return unbilled(
-                "core-hour",
-                "no step runs in storage, and the machines of the same grant would grow dearer: ask it of a compute offer",
-            );
-        }
         let kind = self.kind;
         for &(amount, least, most, found) in needed {
             if !(least..=most).contains(&found) {

@@ -11,6 +11,11 @@ use super::names::Names;
 use super::query::QueryArguments;
 use super::{Context, Outcome, offer, service, size, when};
 
+const IMPORT: &str = "\
+Examples:
+  opencloud dataset import sentinel-2-demo testdata/sentinel/*/*.json
+  opencloud dataset import sentinel-2-demo scene/item.json";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
     /// Make a dataset from a STAC collection and list it
@@ -18,13 +23,14 @@ pub(crate) enum DatasetCommand {
         /// File with the STAC collection
         collection: PathBuf,
         /// Terms of use for people
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         terms: String,
         /// Only this organisation may see it; may be repeated [default: every member of our networks]
         #[arg(long = "for", value_name = "ORGANISATION")]
         visible_to: Vec<String>,
     },
     /// Add STAC items with the files that their assets name; said again, it goes on where it broke off
+    #[command(after_help = IMPORT)]
     Import {
         /// Dataset
         dataset: String,

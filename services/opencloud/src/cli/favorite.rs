@@ -16,7 +16,7 @@ pub(crate) enum FavoriteCommand {
         /// OWNER/LISTING; without an owner, one of ours
         listing: String,
         /// A note of your own
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         note: String,
     },
     /// Listings that you marked

@@ -11,14 +11,23 @@ use oc_proto::json::Word as _;
 use oc_proto::types::v1::Limits;
 
 use super::ids::ShortIds;
-use super::limits::{LimitArguments, ToolArguments};
+use super::limits::{LimitArguments, ToolArguments, modest};
 use super::names::Names;
 use super::output::{Field, fields};
 use super::{CommandError, Context, Outcome, catalog, find, ids, offer, when};
 
+const REQUEST: &str = concat!(
+    modest!(),
+    "\n
+Examples:
+  opencloud grant request South --listing dataset.sentinel-2-demo --listing compute.machines --cores 2 --memory 4GiB
+  opencloud grant request South --listing storage.archive --storage 50GiB --for 90d"
+);
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum GrantCommand {
     /// Ask a partner for a grant on its listings
+    #[command(after_help = REQUEST)]
     Request {
         /// The partner
         provider: String,
@@ -31,7 +40,7 @@ pub(crate) enum GrantCommand {
         #[arg(long = "for", value_parser = when::parse_span, default_value = "30d", value_name = "SPAN")]
         life: u64,
         /// For the partner's administrator
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         message: String,
     },
     /// Grants given and received
@@ -46,6 +55,7 @@ pub(crate) enum GrantCommand {
         grant: String,
     },
     /// Say yes to a request
+    #[command(after_help = "Limits that are not given stay as they were asked for.")]
     Approve {
         /// Id, or the begin of it
         grant: String,
@@ -59,7 +69,7 @@ pub(crate) enum GrantCommand {
         /// Id, or the begin of it
         grant: String,
         /// For the partner to read
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
     /// Take back a grant that we gave: work under it is stopped
@@ -67,7 +77,7 @@ pub(crate) enum GrantCommand {
         /// Id, or the begin of it
         grant: String,
         /// For the partner to read
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
     /// End a grant that we received
@@ -75,7 +85,7 @@ pub(crate) enum GrantCommand {
         /// Id, or the begin of it
         grant: String,
         /// For the partner to read
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
     /// Rules by which requests are approved without asking
@@ -86,6 +96,7 @@ pub(crate) enum GrantCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RuleCommand {
     /// Write a rule; rules are tried in the order of their names
+    #[command(after_help = modest!())]
     Set {
         /// Name
         name: String,
@@ -265,7 +276,7 @@ async fn rule(context: &Context, command: RuleCommand) -> Outcome {
                         or(&consumers, "every member"),
                         or(&rule.listing_ids, "all"),
                         rule.limits.as_ref().map(offer::amounts).unwrap_or_default(),
-                        format!("{} d", rule.max_life_seconds / 86_400),
+                        when::show_span(rule.max_life_seconds.saturating_mul(1000)),
                     ]
                 },
             )

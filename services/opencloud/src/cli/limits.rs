@@ -13,28 +13,36 @@ pub(crate) struct ToolArguments {
     tools: Vec<String>,
 }
 
-/// Limits of a grant.
+/// What stands for limits that are not given where nobody asked for others.
+macro_rules! modest {
+    () => {
+        "Limits that are not given: 1 core, 1GiB of memory, 1 fragment of up to 1h, 10 core-hours, 10GiB out, 10GiB stored."
+    };
+}
+pub(crate) use modest;
+
+/// Limits of a grant: as asked for, as approved, or the most that a rule approves.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArguments {
-    /// Cores at the same time [default: 1; to approve: as asked]
+    /// Cores at the same time
     #[arg(long)]
     cores: Option<u32>,
-    /// Memory at the same time, such as 4GiB [default: 1GiB; to approve: as asked]
+    /// Memory at the same time, such as 4GiB
     #[arg(long, value_parser = size::parse)]
     memory: Option<u64>,
-    /// Fragments at the same time [default: 1; to approve: as asked]
+    /// Fragments at the same time
     #[arg(long)]
     fragments: Option<u32>,
-    /// Wall time of one fragment, such as 30m [default: 1h; to approve: as asked]
+    /// Wall time of one fragment, such as 30m
     #[arg(long, value_parser = when::parse_span)]
     wall: Option<u64>,
-    /// Core-hours in all [default: 10; to approve: as asked]
+    /// Core-hours in all
     #[arg(long)]
     core_hours: Option<u64>,
-    /// Bytes that may leave in all, such as 50GiB [default: 10GiB; to approve: as asked]
+    /// Bytes that may leave in all, such as 50GiB
     #[arg(long, value_parser = size::parse)]
     egress: Option<u64>,
-    /// Bytes that may be stored, such as 50GiB [default: 10GiB; to approve: as asked]
+    /// Bytes that may be stored, such as 50GiB
     #[arg(long, value_parser = size::parse)]
     storage: Option<u64>,
 }

@@ -7,6 +7,11 @@ use serde_json::json;
 use super::output::{Field, fields, hint};
 use super::{CommandError, Context, Outcome, when};
 
+const INVITE: &str = "\
+Examples:
+  opencloud network invite alliance --address /dns4/north.example.org/tcp/4001
+  opencloud network invite alliance --output json | jq -r .invitation";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum NetworkCommand {
     /// Networks that this node is in
@@ -20,6 +25,7 @@ pub(crate) enum NetworkCommand {
         port: u16,
     },
     /// Print one string by which a partner can join
+    #[command(after_help = INVITE)]
     Invite {
         /// Name of the network, its id, or the begin of that
         network: String,

@@ -54,17 +54,17 @@ pub(crate) enum OfferCommand {
 #[derive(Debug, Args)]
 pub(crate) struct Terms {
     /// One line for people
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     title: String,
     /// Terms of use for people
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     terms: String,
     /// Only this organisation may see it; may be repeated [default: every member of our networks]
     #[arg(long = "for", value_name = "ORGANISATION")]
     visible_to: Vec<String>,
 }
 
-/// What something costs.
+/// What machines cost. Nothing else is charged: storage and datasets are held to limits.
 #[derive(Debug, Args)]
 pub(crate) struct PriceArguments {
     /// ISO 4217 code of the prices
@@ -73,7 +73,7 @@ pub(crate) struct PriceArguments {
     /// For one core for one hour, such as 0.04
     #[arg(long, default_value = "0")]
     per_core_hour: Money,
-    /// For one GiB that leaves us, outputs and logs; compute offers only
+    /// For one GiB that leaves us, outputs and logs
     #[arg(long, default_value = "0")]
     per_gib_out: Money,
 }
@@ -115,7 +115,7 @@ pub(crate) async fn run(context: &Context, command: OfferCommand) -> Outcome {
                 storage_bytes: size,
                 ..Limits::default()
             };
-            create(context, name, OfferKind::Storage, capacity, terms).await
+            create(context, name, OfferKind::Storage, capacity, None, terms).await
         }
         OfferCommand::List => {
             let offers = context.client.compute().offers().await?;
@@ -130,7 +130,7 @@ pub(crate) async fn run(context: &Context, command: OfferCommand) -> Outcome {
                         offer.name.clone(),
                         OfferKind::try_from(offer.kind).unwrap_or_default().word(),
                         limits(&offer.capacity),
-                        limits(&offer.used),
+                        or_nothing(limits(&offer.used)),
                         offer
                             .price
                             .as_ref()
@@ -192,11 +192,19 @@ pub(crate) async fn organisations(
     Ok(ids)
 }
 
+fn or_nothing(text: String) -> String {
+    match text.as_str() {
+        "" => "nothing".to_owned(),
+        _ => text,
+    }
+}
+
 /// Limits in words; zero parts are left out.
 pub(crate) fn amounts(limits: &Limits) -> String {
     let mut parts = Vec::new();
     if limits.cores > 0 {
-        parts.push(format!("{} cores", limits.cores));
+        let unit = if limits.cores == 1 { "core" } else { "cores" };
+        parts.push(format!("{} {unit}", limits.cores));
     }
     if limits.memory_bytes > 0 {
         parts.push(size::show(limits.memory_bytes));
@@ -211,7 +219,7 @@ pub(crate) fn amounts(limits: &Limits) -> String {
         ));
     }
     if limits.core_seconds > 0 {
-        parts.push(format!("{} core-seconds", limits.core_seconds));
+        parts.push(core_time(limits.core_seconds));
     }
     if limits.egress_bytes > 0 {
         parts.push(format!("{} out", size::show(limits.egress_bytes)));
@@ -220,4 +228,29 @@ pub(crate) fn amounts(limits: &Limits) -> String {
         parts.push(format!("{} stored", size::show(limits.storage_bytes)));
     }
     parts.join(", ")
+}
+
+/// Core-seconds in the unit in which they are asked for, where they are whole ones.
+fn core_time(core_seconds: u64) -> String {
+    match core_seconds % 3600 {
+        0 => format!("{} core-hours", core_seconds / 3600),
+        _ => format!("{core_seconds} core-seconds"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_told_in_the_units_in_which_they_are_typed() {
+        let limits = Limits {
+            wall_seconds: 1800,
+            core_seconds: 36_000,
+            egress_bytes: 10 << 30,
+            ..Limits::default()
+        };
+        assert_eq!(amounts(&limits), "30 min each, 10 core-hours, 10 GiB out");
+        assert_eq!(core_time(90), "90 core-seconds");
+    }
 }

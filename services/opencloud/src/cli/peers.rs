@@ -21,7 +21,7 @@ enum PeersCommand {
         /// Its name, its OrgId, or the PeerId of a node
         peer: String,
         /// For our own records
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
     },
     /// Lift a block

@@ -16,10 +16,9 @@ use oc_proto::pipeline::v1::{
 use super::names::Names;
 use super::output::{hint, safe};
 use super::query::QueryArguments;
-use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
+use super::upload::Uploads;
 use super::workflow::{self, Outline};
 use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
-use super::upload::Uploads;
 
 /// What to run, on what, and where to.
 #[derive(Debug, Args)]
@@ -41,7 +40,7 @@ pub(crate) struct WhatArguments {
     #[arg(long, value_name = "LISTING")]
     storage: Option<String>,
     /// Prefix of the results' keys
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     prefix: String,
     /// Run a step at a certain organisation, STEP=ORGANISATION; may be repeated. A tool without a workflow is one
     /// step, `main`
@@ -90,12 +89,12 @@ impl WhatArguments {
             let name = listing_id.clone();
             (String::new(), Some(ListingRef { owner, listing_id }), name)
         };
-        let storage = match &self.storage {
-            Some(text) => {
         let mut uploads = Uploads::new(context, self.storage.as_deref());
         let inputs = self.inputs.as_deref();
         let inputs =
             run_input::read(context, inputs, &self.single, &self.query, &mut uploads).await?;
+        let storage = match &self.storage {
+            Some(text) => {
                 let (owner, listing_id) = find::listing_ref(context, text).await?;
                 Some(ListingRef { owner, listing_id })
             }
@@ -148,7 +147,6 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
         Err(CommandError::Client(error)) => return Err(refused(context, &request, error).await),
         begun => begun?,
     };
-    let run = pipeline.start(&start).await?;
     if arguments.detach {
         return context.output.show(&run, |run| {
             anstream::println!("{}", run.run_id);
@@ -169,6 +167,8 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
             run.run_id
         ))),
     }
+}
+
 /// Starts a run, after a yes where it costs something.
 async fn begin(context: &Context, request: RunRequest) -> Result<Run, CommandError> {
     let pipeline = context.client.pipeline();
@@ -210,8 +210,6 @@ async fn refused(context: &Context, request: &RunRequest, error: ClientError) ->
     }
 }
 
-}
-
 /// The run when it is over.
 async fn over(context: &Context, run_id: &str, quiet: bool) -> Result<Run, CommandError> {
     follow(context, run_id, quiet).await?;
@@ -227,21 +225,47 @@ fn goes_on(run_id: &str) -> String {
 
 /// Shows a run's events until it is over.
 pub(crate) async fn follow(context: &Context, run_id: &str, quiet: bool) -> Outcome {
-    let events = context.client.pipeline().watch(run_id, 0).await?;
+    let pipeline = context.client.pipeline();
+    let parts = Parts::of(&pipeline.run(run_id).await?);
+    let events = pipeline.watch(run_id, 0).await?;
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.next().await {
         let event = event?;
-        if !quiet && let Some(line) = line(&event) {
+        if !quiet && let Some(line) = line(&event, &parts) {
             anstream::eprintln!("{}  {}", when::show(event.at_ms), safe(&line));
         }
     }
     Ok(())
 }
 
-fn line(event: &WatchRunResponse) -> Option<String> {
+/// Most steps by which a part of a run is named.
+const NAMED: usize = 3;
+
+/// What people call the fragments of a run: by their steps and where they run; one that is alone needs no name.
+struct Parts(BTreeMap<String, String>);
+
+impl Parts {
+    fn of(run: &Run) -> Self {
+        if run.fragments.len() < 2 {
+            return Self(BTreeMap::new());
+        }
+        let names = run.fragments.iter().map(|fragment| {
+            let steps = &fragment.steps;
+            let more = if steps.len() > NAMED { ", ..." } else { "" };
+            let steps = steps[..steps.len().min(NAMED)].join(", ");
+            let name = format!("{steps}{more} at {}", fragment.site_name);
+            (fragment.fragment_id.clone(), name)
+        });
+        Self(names.collect())
+    }
+
+    fn name(&self, fragment_id: &str) -> &str {
+        self.0.get(fragment_id).map_or("all steps", String::as_str)
+    }
+}
+
+fn line(event: &WatchRunResponse, parts: &Parts) -> Option<String> {
     use watch_run_response::Event;
-    let fragment = event.fragment_id.chars().rev().take(6).collect::<Vec<_>>();
-    let fragment: String = fragment.into_iter().rev().collect();
     let cause = event
         .cause
         .as_ref()
@@ -261,7 +285,7 @@ fn line(event: &WatchRunResponse) -> Option<String> {
         }
         Event::FragmentState(change) => {
             let state = FragmentState::try_from(change.state).ok()?.word();
-            format!("fragment {fragment} {state}{because}")
+            format!("{}: {state}{because}", parts.name(&event.fragment_id))
         }
         Event::Step(step) if step.started => format!("step {} begins", step.step),
         Event::Step(step) => format!("step {} ended with {}", step.step, step.exit_code),

@@ -27,7 +27,7 @@ pub(crate) struct LogsArguments {
     /// Run, or the begin of its id
     run: String,
     /// Only of this step
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     step: String,
     /// Only the last so many lines
     #[arg(long, default_value_t = 0, hide_default_value = true)]

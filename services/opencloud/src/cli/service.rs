@@ -20,7 +20,7 @@ pub(crate) enum ServiceCommand {
         /// The CWL document
         cwl: PathBuf,
         /// A paragraph for people
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         description: String,
         /// Only this organisation may see it; may be repeated [default: every member of our networks]
         #[arg(long = "for", value_name = "ORGANISATION")]

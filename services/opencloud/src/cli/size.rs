@@ -1,6 +1,6 @@
 //! Amounts of bytes as people write them.
 
-/// Reads `512MiB`, `2GiB`, `1.5 GB`, `1048576`.
+/// Reads `512MiB`, `2GiB`, `1.5 GB`. A unit is needed: nobody means 10 bytes by `10`.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no size: write for example 512MiB or 2GiB");
     let text = text.trim();
@@ -9,6 +9,11 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let factor: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" if !number.is_empty() && !number.chars().all(|c| c == '0') => {
+            return Err(format!(
+                "`{text}` has no unit: write {text}GiB, or {text}B for bytes"
+            ));
+        }
         "" | "b" => 1.0,
         "kb" => 1e3,
         "mb" => 1e6,
@@ -28,8 +33,17 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
-/// Writes bytes with a unit that keeps the number short.
+/// Writes bytes with a unit that keeps the number short; whole gigabytes and megabytes as they were typed.
 pub(crate) fn show(bytes: u64) -> String {
+    for (unit, factor) in [
+        ("TB", 1_000_000_000_000),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+    ] {
+        if bytes >= factor && bytes.is_multiple_of(factor / 10) && !bytes.is_multiple_of(1 << 20) {
+            return format!("{} {unit}", bytes as f64 / factor as f64);
+        }
+    }
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -52,7 +66,9 @@ mod tests {
     fn sizes_are_read_as_people_write_them() {
         assert_eq!(parse("512MiB"), Ok(512 << 20));
         assert_eq!(parse("1.5 GB"), Ok(1_500_000_000));
-        assert_eq!(parse("42"), Ok(42));
+        assert_eq!((parse("42B"), parse("0")), (Ok(42), Ok(0)));
+        let without = parse("10").unwrap_err();
+        assert!(without.contains("write 10GiB, or 10B"), "{without}");
         for text in ["", "x", "1 parsec", "-1", "1.2.3", "9e9TiB", "99999999TiB"] {
             assert!(parse(text).is_err(), "{text}");
         }
@@ -62,6 +78,9 @@ mod tests {
     fn sizes_are_short() {
         assert_eq!(show(0), "0 B");
         assert_eq!(show(2 << 30), "2 GiB");
-        assert_eq!(show(1_500_000), "1.4 MiB");
+        assert_eq!(show(1_541_234), "1.5 MiB");
+        for typed in ["10 GB", "1.5 GB", "500 MB", "2 TB", "512 MiB"] {
+            assert_eq!(show(parse(typed).unwrap()), typed);
+        }
     }
 }

@@ -34,12 +34,17 @@ pub(crate) enum ExportForm {
     Csv,
 }
 
+const EXPORT: &str = "\
+Examples:
+  opencloud usage export --month 2026-11 --format csv --file november.csv
+  opencloud usage export --grant 01a1fe83 | sha256sum";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum UsageCommand {
     /// Sums of what was used and what it costs
     Sum {
         /// Only this month, such as 2026-11
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         month: String,
         /// Only with this organisation
         #[arg(long)]
@@ -51,19 +56,20 @@ pub(crate) enum UsageCommand {
     /// Records, one for each attempt
     Records {
         /// Only of this grant: its id, or the begin of it
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         grant: String,
         /// Only of this month, such as 2026-11
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         month: String,
     },
     /// Write the records of a grant, or of all, to a file or to standard output
+    #[command(after_help = EXPORT)]
     Export {
         /// Only of this grant: its id, or the begin of it
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         grant: String,
         /// Only of this month, such as 2026-11
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         month: String,
         /// Form
         #[arg(long, value_enum, default_value = "json")]
@@ -162,6 +168,16 @@ fn settled(answer: &SettleBooksResponse) -> Outcome {
     }
 }
 
+/// Who used what whose, as people say it.
+fn direction(word: &str) -> &str {
+    match word {
+        "given" => "they used",
+        "received" => "we used",
+        "own" => "at home",
+        other => other,
+    }
+}
+
 pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
     let accounting = context.client.accounting();
     match command {
@@ -181,7 +197,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                 &sums,
                 "nothing was used",
                 [
-                    "DIRECTION",
+                    "WHAT",
                     "WITH",
                     "MONTH",
                     "WHO",
@@ -194,7 +210,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                 ],
                 |sum| {
                     [
-                        sum.direction.clone(),
+                        direction(&sum.direction).to_owned(),
                         names.show(&sum.org_id),
                         sum.month.clone(),
                         sum.pseudonym.clone(),

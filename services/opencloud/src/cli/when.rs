@@ -65,13 +65,29 @@ pub(crate) fn parse_span(text: &str) -> Result<u64, String> {
         .ok_or_else(wrong)
 }
 
-/// A span in words: `3 s`, `2 min 5 s`.
+/// A span in words: `3.5 s`, `2 min 5 s`, `30 min`, `7 d`.
 pub(crate) fn show_span(ms: u64) -> String {
+    let (units, seconds) = (["d", "h", "min", "s"], ms / 1000);
     match ms {
-        0..1000 => format!("{ms} ms"),
-        1000..60_000 => format!("{:.1} s", ms as f64 / 1000.0),
-        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
+        0..1000 => return format!("{ms} ms"),
+        1000..60_000 => return format!("{:.1} s", ms as f64 / 1000.0),
+        _ => {}
     }
+    let counts = [
+        seconds / 86_400,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+    ];
+    let parts = counts
+        .iter()
+        .zip(units)
+        .skip_while(|(count, _)| **count == 0);
+    let parts = parts.take(2).filter(|(count, _)| **count > 0);
+    let parts: Vec<_> = parts
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    parts.join(" ")
 }
 
 #[cfg(test)]
@@ -101,6 +117,17 @@ mod tests {
         for text in ["7", "d", "7w", "-1h", "99999999999d"] {
             assert!(parse_span(text).is_err(), "{text}");
         }
-        assert_eq!(show_span(65_000), "1 min 5 s");
+        for (ms, shown) in [
+            (250, "250 ms"),
+            (3_500, "3.5 s"),
+            (65_000, "1 min 5 s"),
+            (1_800_000, "30 min"),
+            (3_600_000, "1 h"),
+            (3_601_000, "1 h"),
+            (604_800_000, "7 d"),
+            (95_400_000, "1 d 2 h"),
+        ] {
+            assert_eq!(show_span(ms), shown);
+        }
     }
 }
