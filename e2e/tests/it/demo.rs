@@ -19,7 +19,7 @@ fn the_demonstration_plays_the_main_job_and_reports_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
     let output = Command::new(program())
-        .args(["demo", "--quiet", "--json"])
+        .args(["demo", "--quiet", "--output", "json", "--json"])
         .arg(&file)
         .arg("--outdir")
         .arg(folder.path().join("pictures"))
@@ -28,6 +28,8 @@ fn the_demonstration_plays_the_main_job_and_reports_it() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed, report);
 
     assert_eq!(
         texts(&report["organisations"], "name"),

@@ -122,6 +122,19 @@ fn an_unknown_setting_is_named_and_ends_with_78() {
 }
 
 #[test]
+fn an_address_that_is_none_is_named_with_an_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let output = up(&["--data", data, "up", "--set", "listen.api=foo"]);
+    assert_eq!(output.status.code(), Some(78), "{}", errors(&output));
+    let text = errors(&output);
+    assert!(
+        text.contains("`foo`") && text.contains("127.0.0.1:8700"),
+        "{text}"
+    );
+}
+
+#[test]
 fn settings_are_printed_without_starting() {
     let output = up(&["up", "--print-config", "--name", "North"]);
     assert!(output.status.success(), "{}", errors(&output));

@@ -75,6 +75,10 @@ async fn documents_are_checked_and_run_without_a_node() {
 
     north.write("good.cwl", &shell("echo hello"));
     assert_eq!(north.types("opencloud cwl check good.cwl"), "");
+    assert_eq!(
+        north.json("opencloud cwl check good.cwl"),
+        serde_json::json!([])
+    );
     let outputs = north.json_of("opencloud cwl run --outdir made good.cwl");
     assert_eq!(outputs["said"]["class"], "File");
     let said = std::fs::read_to_string(folder.path().join("made/said.txt"));

@@ -10,7 +10,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use oc_kernel::{Classify, Kind};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -31,11 +32,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[serde(default, deny_unknown_fields)]
 pub struct ListenSettings {
     /// gRPC and REST.
+    #[serde(deserialize_with = "address")]
     pub api: SocketAddr,
     /// Probes and metrics. Nothing secret, but nothing for the world either.
+    #[serde(deserialize_with = "address")]
     pub admin: SocketAddr,
     /// Connections at once on each port; more wait.
     pub connections: usize,
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "`{text}` is no address to listen on: write an IP address and a port, such as 127.0.0.1:8700"
+        ))
+    })
 }
 
 impl Default for ListenSettings {

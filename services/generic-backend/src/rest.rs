@@ -156,9 +156,9 @@ async fn delete_draft(
 
 /// Who am I?
 #[utoipa::path(get, path = "/api/backend/v1/me", responses((status = 200, body = GetMeResponse)))]
-async fn me(caller: Principal) -> Answer<GetMeResponse> {
+async fn me(State(backend): State<Backend>, caller: Principal) -> Answer<GetMeResponse> {
     Ok(Json(GetMeResponse {
-        user: Some(crate::grpc::me(&caller)?),
+        user: Some(crate::grpc::me(&backend, &caller).await?),
     }))
 }
 

@@ -35,13 +35,14 @@ mod usage;
 mod usage_verify;
 mod user;
 mod when;
-
 mod workflow;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use oc_client::ClientError;
+use oc_kernel::{Classify as _, Kind};
 
 pub(crate) use context::{Context, data_folder};
 use failure::Failure;
@@ -49,12 +50,7 @@ use names::Names;
 
 /// Share data, storage, compute and processing with partners, without a central operator.
 #[derive(Debug, Parser)]
-#[command(
-    name = "opencloud",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(name = "opencloud", version, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) node: NodeOptions,
@@ -106,6 +102,16 @@ pub(crate) struct NodeOptions {
     pub(crate) yes: bool,
 }
 
+const PLAN: &str = "\
+Examples:
+  opencloud plan South/processing.sentinel-pictures.1.0 --inputs summer.yml
+  opencloud plan mosaic.cwl --input red=dataset:South/dataset.sentinel-2-demo#B04 --from 2025-06-01 --to 2025-06-30";
+const RUN: &str = "\
+Examples:
+  opencloud run words.cwl --input text=@notes.txt --input most=10
+  opencloud run South/processing.sentinel-pictures.1.0 --inputs summer.yml --prefix summer --yes
+  opencloud run mosaic.cwl --input red=dataset:South/dataset.sentinel-2-demo#B04 --at main=South --detach";
+
 /// How answers look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -148,8 +154,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Favorite(favorite::FavoriteCommand),
     /// Say where a workflow would run, why, and what it would cost
+    #[command(after_help = PLAN)]
     Plan(run::PlanArguments),
     /// Run a workflow and watch it
+    #[command(after_help = RUN)]
     Run(run::RunArguments),
     /// List runs, or show one
     Runs(runs::RunsArguments),
@@ -184,16 +192,6 @@ pub(crate) enum CommandError {
     /// The node said no, or nobody answered.
     #[error("{0}")]
     Client(#[from] ClientError),
-    /// What was typed cannot be used.
-    #[error("{0}")]
-    Input(String),
-    /// What was named is not there.
-    #[error("{0}")]
-    Missing(String),
-    /// A person said no.
-    #[error("nothing was done")]
-    Declined,
-    /// A person went away from something that goes on.
     /// The node refused the inputs of a workflow.
     #[error("{error}")]
     Inputs {
@@ -205,6 +203,19 @@ pub(crate) enum CommandError {
         /// What to do.
         advice: String,
     },
+    /// What was typed cannot be used.
+    #[error("{0}")]
+    Input(String),
+    /// What was named is not there.
+    #[error("{0}")]
+    Missing(String),
+    /// A person said no.
+    #[error("nothing was done")]
+    Declined,
+    /// Nobody was there to be asked.
+    #[error("{0} Nobody is there to answer: say --yes if this is meant")]
+    Unanswered(String),
+    /// A person went away from something that goes on.
     #[error("{0}")]
     Left(String),
     /// Anything else.
@@ -218,19 +229,8 @@ impl CommandError {
     }
 }
 
-/// What a shell says of a command that Ctrl-C ended: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
-
-pub(crate) type Outcome = Result<(), CommandError>;
-
-/// Runs a command that speaks to a node, or needs none.
-pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let options = arguments.node.clone();
-    typed::note(&options);
-    let lookup = advice::Lookup::of(&arguments.command);
-    let mut names = Names::default();
-    let outcome = match arguments.command {
-        Command::Up(up) => return crate::up::run(up, options.data).await,
+/// The exit code of a failure, for scripts: what kind it is of. README, "For programs", lists them.
+fn exit_code(error: &CommandError) -> u8 {
     let kind = match error {
         CommandError::Client(error) | CommandError::Inputs { error, .. } => error.kind(),
         CommandError::Missing(_) => Kind::NotFound,
@@ -253,12 +253,34 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
 /// A question that nobody was there to answer, or that was answered with no.
 const DECLINED: u8 = 6;
 
-        Command::Demo(demo) => return crate::demo::run(demo).await,
-        Command::Cwl(command) => return cwl::run(command),
+/// What a shell says of a command that Ctrl-C ended: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) type Outcome = Result<(), CommandError>;
+
+/// Runs a command that speaks to a node, or needs none.
+pub(crate) async fn run(arguments: Arguments) -> ExitCode {
+    let options = arguments.node.clone();
+    typed::note(&options);
+    let lookup = advice::Lookup::of(&arguments.command);
+    let mut names = Names::default();
+    let outcome = match arguments.command {
+        Command::Up(up) => return crate::up::run(up, options.data).await,
+        Command::Demo(demo) => {
+            return crate::demo::run(demo, options.output == Format::Json).await;
+        }
+        Command::Cwl(command) => {
+            let output = output::Output::new(options.output == Format::Json);
+            return cwl::run(command, output);
+        }
         Command::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "opencloud", &mut std::io::stdout());
-            return ExitCode::SUCCESS;
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "opencloud", &mut script);
+            // Whoever reads only the first lines of it closes the pipe.
+            return match std::io::Write::write_all(&mut std::io::stdout(), &script) {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+                _ => ExitCode::SUCCESS,
+            };
         }
         Command::Doctor => return doctor::run(&options).await,
         Command::Usage(usage::UsageCommand::Verify { file }) => {
@@ -290,7 +312,7 @@ const DECLINED: u8 = 6;
         Err(error) => {
             let failure = Failure::of(&error, lookup, &names);
             failure.show(options.output == Format::Json);
-            ExitCode::FAILURE
+            ExitCode::from(exit_code(&error))
         }
     }
 }
@@ -399,6 +421,46 @@ mod tests {
         assert!(fault_of("opencloud offer create").is_some());
         assert!(fault_of("opencloud grant list --every").is_some());
         assert!(fault_of("opencloud runs RUN").is_none());
+    }
+
+    fn each_command(command: &clap::Command, see: &mut impl FnMut(&clap::Command)) {
+        see(command);
+        for below in command.get_subcommands() {
+            each_command(below, see);
+        }
+    }
+
+    #[test]
+    fn no_help_shows_an_empty_default() {
+        each_command(&Arguments::command(), &mut |command| {
+            for argument in command.get_arguments() {
+                let empty = argument.get_default_values().iter().any(|it| it.is_empty());
+                let (command, id) = (command.get_name(), argument.get_id());
+                assert!(
+                    !empty || argument.is_hide_default_value_set(),
+                    "{command} {id}"
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn every_example_of_a_help_can_be_typed() {
+        let mut seen = 0;
+        each_command(&Arguments::command(), &mut |command| {
+            let text = command.get_after_help().map(ToString::to_string);
+            for line in text.unwrap_or_default().lines() {
+                let Some(typed) = line.strip_prefix("  ") else {
+                    continue;
+                };
+                let typed = typed.split(" | ").next().unwrap_or_default();
+                if let Err(error) = Arguments::try_parse_from(typed.split_whitespace()) {
+                    panic!("{line}\n{error}");
+                }
+                seen += 1;
+            }
+        });
+        assert!(seen >= 10, "{seen}");
     }
 
     /// What the README gives to type, in its prose and in its indented blocks.

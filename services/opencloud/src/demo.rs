@@ -50,8 +50,9 @@ struct Stage {
     pictures: PathBuf,
 }
 
-pub(crate) async fn run(arguments: DemoArguments) -> ExitCode {
-    match play(&arguments).await {
+/// Plays it; `json` prints the report for programs.
+pub(crate) async fn run(arguments: DemoArguments, json: bool) -> ExitCode {
+    match play(&arguments, json).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let red = anstyle::AnsiColor::Red.on_default().bold();
@@ -62,7 +63,13 @@ pub(crate) async fn run(arguments: DemoArguments) -> ExitCode {
     }
 }
 
-async fn play(arguments: &DemoArguments) -> anyhow::Result<()> {
+async fn play(arguments: &DemoArguments, json: bool) -> anyhow::Result<()> {
+    if !arguments.samples.join("sentinel/collection.json").is_file() {
+        anyhow::bail!(
+            "no sample scenes lie in {}: name the folder `testdata` of the sources with --samples",
+            arguments.samples.display()
+        );
+    }
     if let Err(none) = sandboxing::look() {
         anyhow::bail!(
             "this machine has no sandbox, and South runs North's tools only in one: {}\nwhat to do: {}",
@@ -98,21 +105,26 @@ async fn play(arguments: &DemoArguments) -> anyhow::Result<()> {
             for node in [&north, &south] {
                 node.show_log();
             }
-            return Err(error);
+            anyhow::bail!("{error:#}\n{}", stage.left());
         }
         Err(_) => anyhow::bail!(
-            "it took longer than {} s, at: {}",
+            "it took longer than {} s, at: {}\n{}",
             LIMIT.as_secs(),
-            progress.now()
+            progress.now(),
+            stage.left()
         ),
     };
     progress.end();
-    report.show();
+    if json {
+        anstream::println!("{}", report.json()?);
+    } else {
+        report.show();
+    }
     if let Some(file) = &arguments.json {
         report.write(file)?;
     }
     if arguments.keep {
-        keep(&report, &mut north, &mut south);
+        keep(json, &report, &mut north, &mut south);
     } else {
         clear(&mut north, &mut south, &stage.base).await?;
     }
@@ -145,15 +157,31 @@ impl Stage {
             pictures: absolute(&pictures),
         })
     }
+
+    /// What a failed demonstration leaves.
+    fn left(&self) -> String {
+        format!(
+            "the folders of both nodes, with their logs and keys, stay in {}: remove it when you have looked",
+            self.base.display()
+        )
+    }
 }
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn keep(report: &Report, north: &mut NodeProcess, south: &mut NodeProcess) {
+fn keep(json: bool, report: &Report, north: &mut NodeProcess, south: &mut NodeProcess) {
+    if !json {
+        say_what_next(report, north, south);
+    }
+    north.leave_running();
+    south.leave_running();
+}
+
+fn say_what_next(report: &Report, north: &NodeProcess, south: &NodeProcess) {
     anstream::println!("\nBoth nodes go on running:");
-    for node in [&*north, &*south] {
+    for node in [north, south] {
         anstream::println!(
             "  {:6} {}  process {}",
             node.name(),
@@ -179,6 +207,4 @@ fn keep(report: &Report, north: &mut NodeProcess, south: &mut NodeProcess) {
         south.process_id(),
         north.folder().parent().unwrap_or(north.folder()).display()
     );
-    north.leave_running();
-    south.leave_running();
 }

@@ -32,7 +32,9 @@ impl AccountService for Face {
         &self,
         request: Request<GetMeRequest>,
     ) -> Result<Response<GetMeResponse>, Status> {
-        let user = me(&Principal::of_rpc(&request)).or_status()?;
+        let user = me(&self.0, &Principal::of_rpc(&request))
+            .await
+            .or_status()?;
         Ok(Response::new(GetMeResponse { user: Some(user) }))
     }
 
@@ -72,13 +74,10 @@ impl AccountService for Face {
     }
 }
 
-/// The person who calls.
-pub(crate) fn me(caller: &Principal) -> Result<User, BackendError> {
+/// The account of the person who calls.
+pub(crate) async fn me(backend: &Backend, caller: &Principal) -> Result<User, BackendError> {
     let user = caller.user().ok_or(BackendError::NoPerson)?;
-    Ok(User {
-        user_id: user.id.clone(),
-        name: user.name.clone(),
-        roles: user.roles.iter().map(ToString::to_string).collect(),
-        created_at_ms: 0,
-    })
+    let accounts = backend.accounts.list().await?;
+    let account = accounts.into_iter().find(|it| it.user_id == user.id);
+    account.map(Into::into).ok_or(BackendError::NoPerson)
 }

@@ -215,10 +215,9 @@ async fn a_token_works_until_its_user_is_removed() {
         .await;
     assert_eq!(status, StatusCode::CREATED);
     let token = created["token"].as_str().unwrap();
-    assert_eq!(
-        server.get(token, "/me").await.1["user"]["roles"],
-        json!(["operator"])
-    );
+    let me = server.get(token, "/me").await.1;
+    assert_eq!(me["user"]["roles"], json!(["operator"]));
+    assert_eq!(me["user"], created["user"], "since when, too");
     let (status, _) = server.call(admin, Method::POST, "/users", None, new).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert_eq!(server.get(token, "/users").await.0, StatusCode::FORBIDDEN);

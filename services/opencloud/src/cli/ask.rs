@@ -14,9 +14,7 @@ impl Context {
         }
         let question = safe(&with_options(question));
         if !std::io::stdin().is_terminal() {
-            return Err(CommandError::input(format!(
-                "{question} Nobody is there to answer: say --yes if this is meant"
-            )));
+            return Err(CommandError::Unanswered(question));
         }
         let answer = dialoguer::Confirm::new()
             .with_prompt(question)

@@ -101,7 +101,7 @@ async fn search(context: &Context, arguments: SearchArguments) -> Outcome {
     };
     let answer = context.client.catalog().search(&filter).await?;
     if context.output.is_json() {
-        return context.output.show(&answer, |_| ());
+        return context.output.show(&answer.listings, |_| ());
     }
     let names = Names::of(context).await.with_owners(&answer.listings);
     context.output.list(

@@ -9,7 +9,10 @@ use oc_cwl::{
     Cancellation, Document, Engine, Event, Limits, Observer, RunError, Settings, Severity, Silent,
     read_inputs, to_decimal_json,
 };
+use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CwlCommand {
@@ -39,9 +42,9 @@ pub(crate) struct RunArguments {
     job: Option<String>,
 }
 
-pub(crate) fn run(command: CwlCommand) -> ExitCode {
+pub(crate) fn run(command: CwlCommand, output: Output) -> ExitCode {
     match command {
-        CwlCommand::Check { doc } => check(&doc),
+        CwlCommand::Check { doc } => check(&doc, output),
         CwlCommand::Run(arguments) => match execute(&arguments) {
             Ok(outputs) => {
                 anstream::println!("{}", to_decimal_json(&Value::Object(outputs)));
@@ -56,16 +59,38 @@ pub(crate) fn run(command: CwlCommand) -> ExitCode {
     }
 }
 
-fn check(doc: &str) -> ExitCode {
+/// A fault for programs.
+#[derive(Serialize)]
+struct Fault<'a> {
+    file: &'a str,
+    line: u32,
+    column: u32,
+    message: &'a str,
+    error: bool,
+}
+
+fn check(doc: &str, output: Output) -> ExitCode {
     let findings = match Document::open(doc, &Limits::default()) {
         Ok(document) => document.check(),
         Err(error) => error.into_findings(),
     };
-    for finding in &findings {
-        anstream::println!("{finding}");
-    }
-    let is_error = |severity| severity == Severity::Error;
-    if findings.iter().any(|finding| is_error(finding.severity)) {
+    let faults = findings.iter().map(|finding| Fault {
+        file: &finding.file,
+        line: finding.line,
+        column: finding.column,
+        message: &finding.message,
+        error: finding.severity == Severity::Error,
+    });
+    let faults: Vec<_> = faults.collect();
+    let shown = output.show(&faults, |_| {
+        for finding in &findings {
+            anstream::println!("{finding}");
+        }
+        if findings.is_empty() {
+            anstream::eprintln!("no faults");
+        }
+    });
+    if shown.is_err() || faults.iter().any(|fault| fault.error) {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -76,15 +76,20 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
             })
         }
         DatasetCommand::Import { dataset, items } => {
+            let mut imported = Vec::new();
             for item in &items {
                 let done = import(&context.client, &dataset, item).await?;
                 let there = match done.kept {
                     0 => String::new(),
                     kept => format!(", {kept} of its files were there already"),
                 };
-                context.output.say(&format!("imported {}{there}", done.id));
+                if !context.output.is_json() {
+                    context.output.say(&format!("imported {}{there}", done.id));
+                }
+                imported.push(done);
             }
-            Ok(())
+            // People have read it line by line.
+            context.output.show(&imported, |_| ())
         }
         DatasetCommand::List => {
             let datasets = data.datasets().await?;

@@ -109,7 +109,7 @@ fn limits() -> Check {
     let report = Sandbox::detect();
     match report.limits {
         LimitMeans::CgroupV2 | LimitMeans::CgroupV1 => {
-            Check::good("limits", format!("{:?}", report.limits))
+            Check::good("limits", report.limits.to_string())
         }
         LimitMeans::Rlimits => Check::other(
             "limits",
@@ -236,6 +236,9 @@ fn is_connected(peer: &&Peer) -> bool {
 }
 
 fn connected(peers: &[Peer]) -> Check {
+    if peers.is_empty() {
+        return Check::good("peers", "none yet");
+    }
     let connected = peers.iter().filter(is_connected).count();
     let found = format!("{connected} of {} connected", peers.len());
     if connected < peers.len() {

@@ -44,7 +44,9 @@ impl Failure {
             }
             CommandError::Input(_) => (Kind::Invalid, None, None),
             CommandError::Missing(_) => (Kind::NotFound, None, None),
-            CommandError::Declined | CommandError::Left(_) => (Kind::Precondition, None, None),
+            CommandError::Declined | CommandError::Unanswered(_) | CommandError::Left(_) => {
+                (Kind::Precondition, None, None)
+            }
             CommandError::Other(_) => (Kind::Internal, None, None),
         };
         let local = || format!("https://open-cloud.dev/problems/{}", kind.as_str());
@@ -57,12 +59,12 @@ impl Failure {
             instance: problem.and_then(|problem| problem.instance.clone()),
             advice: advice.map(|advice| with_options(&names.in_text(&advice))),
             errors: problem.map_or_else(Vec::new, |problem| problem.errors.clone()),
-        }
-    }
             inputs: match error {
                 CommandError::Inputs { takes, .. } => takes.clone(),
                 _ => Vec::new(),
             },
+        }
+    }
 
     /// Tells it on standard error.
     pub(crate) fn show(&self, json: bool) {
@@ -79,14 +81,14 @@ impl Failure {
             };
             anstream::eprintln!("  {position}{}", safe(&place.message));
         }
-        if let Some(advice) = &self.advice {
-            let bold = anstyle::Style::new().bold();
         if !self.inputs.is_empty() {
             anstream::eprintln!("its inputs:");
         }
         for input in &self.inputs {
             anstream::eprintln!("  {}", safe(input));
         }
+        if let Some(advice) = &self.advice {
+            let bold = anstyle::Style::new().bold();
             anstream::eprintln!("{bold}what to do{bold:#}: {}", safe(advice));
         }
     }

@@ -112,12 +112,13 @@ fn one_of(kind: Kind, ids: &[String], text: &str) -> Result<String, CommandError
         .filter(|id| digits(id).starts_with(&typed))
         .collect();
     match found.as_slice() {
-        _ if typed.len() < FEWEST => Err(CommandError::input(format!(
-            "`{text}` is no id of a {name}: `opencloud {list}` shows those there are, and {FEWEST} digits are the least"
-        ))),
-        [id] => Ok((*id).clone()),
+        [id] if typed.len() >= FEWEST => Ok((*id).clone()),
         [] => Err(CommandError::Missing(format!(
             "there is no {name} `{text}`: `opencloud {list}` shows those there are"
+        ))),
+        _ if typed.len() < FEWEST => Err(CommandError::input(format!(
+            "`{text}` is too short for an id of a {name}: type {FEWEST} digits at least, as `opencloud {list}` shows \
+             them"
         ))),
         several => {
             let ids: Vec<_> = several.iter().take(5).map(|id| id.as_str()).collect();

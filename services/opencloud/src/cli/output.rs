@@ -62,9 +62,11 @@ impl Output {
         Ok(())
     }
 
-    /// A sentence for people; nothing for programs, which have the exit code.
+    /// A sentence for people; an empty object for programs, which have the exit code.
     pub(crate) fn say(self, text: &str) {
-        if !self.json {
+        if self.json {
+            anstream::println!("{{}}");
+        } else {
             anstream::println!("{}", safe(&with_options(text)));
         }
     }

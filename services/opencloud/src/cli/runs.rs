@@ -81,11 +81,17 @@ pub(crate) async fn list(context: &Context, arguments: RunsArguments) -> Outcome
 pub(crate) async fn logs(context: &Context, arguments: LogsArguments) -> Outcome {
     let run = ids::run(context, &arguments.run).await?;
     if arguments.follow {
-        return follow(context, &run, false).await;
+        follow(context, &run, false).await?;
+        let run = context.client.pipeline().run(&run).await?;
+        // People have seen its lines.
+        return context.output.show(&run, |_| ());
     }
     let pipeline = context.client.pipeline();
     let lines = pipeline.logs(&run, &arguments.step, arguments.tail).await?;
     context.output.show(&lines, |lines| {
+        if lines.is_empty() {
+            anstream::eprintln!("no log lines yet");
+        }
         for line in lines {
             anstream::println!("{} | {}", safe(&line.step), safe(&line.text));
         }

@@ -74,7 +74,8 @@ pub(crate) async fn run(context: &Context, command: UserCommand) -> Outcome {
         UserCommand::Me => {
             let me = backend.me().await?;
             context.output.show(&me, |me| {
-                anstream::println!("{} ({})", me.name, me.roles.join(", "));
+                let since = when::show(me.created_at_ms);
+                anstream::println!("{} ({}), since {since}", me.name, me.roles.join(", "));
             })
         }
     }

@@ -109,10 +109,15 @@ pub(crate) struct Timings {
 }
 
 impl Report {
+    /// The report as JSON.
+    pub(crate) fn json(&self) -> anyhow::Result<String> {
+        serde_json::to_string_pretty(self).context("write the report")
+    }
+
     /// Writes the report as JSON.
     pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(self).context("write the report")?;
-        std::fs::write(file, text + "\n").with_context(|| format!("write {}", file.display()))
+        std::fs::write(file, self.json()? + "\n")
+            .with_context(|| format!("write {}", file.display()))
     }
 
     /// Shows it to people.
@@ -152,7 +157,8 @@ impl Report {
                 record.currency
             );
         }
-        anstream::println!("  in all {}", Money(total));
+        let currency = self.usage.records.first().map(|it| it.currency.as_str());
+        anstream::println!("  in all {} {}", Money(total), currency.unwrap_or_default());
         anstream::println!("\n{bold}The books{bold:#}");
         if self.usage.agree {
             anstream::println!(
