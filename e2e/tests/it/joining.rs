@@ -10,6 +10,8 @@ use oc_proto::discovery::v1::{
 use oc_proto::types::v1::Limits;
 use oc_testkit::{Node, Pair, until};
 
+use crate::terminal::Terminal;
+
 #[tokio::test]
 async fn a_wrong_swarm_key_is_reported_as_the_likely_cause() {
     let (north, south) = (Node::start("North").await, Node::start("South").await);
@@ -165,4 +167,29 @@ async fn a_join_without_trouble_logs_none() {
             assert!(!log.contains("is not introduced"), "{log}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_invitation_need_not_stand_in_the_list_of_processes() {
+    let (north, south) = (Node::start("North").await, Node::start("South").await);
+    let folder = tempfile::tempdir().unwrap();
+    let north = Terminal::open(&north, folder.path());
+    let south = Terminal::open(&south, folder.path());
+    north.types("opencloud network create alliance");
+    let networks = north.json("opencloud network list");
+    let address = networks[0]["listen"][0].as_str().unwrap();
+    let invite = format!("opencloud network invite alliance --address {address}");
+    north.types(&format!("{invite} > invitation"));
+    south.is_refused("opencloud network join --file elsewhere", &["elsewhere"]);
+    south.is_refused("echo nonsense | opencloud network join -", &["invitation"]);
+    for join in [
+        "opencloud network join - < invitation",
+        "opencloud network join < invitation",
+        "opencloud network join --file invitation",
+    ] {
+        south.reads(join, &["name alliance"]);
+        south.types("opencloud network leave alliance --yes");
+    }
+    let help = "opencloud network join --help";
+    south.reads(help, &["seen by others on this machine"]);
 }

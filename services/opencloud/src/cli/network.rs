@@ -1,5 +1,8 @@
 //! `opencloud network`.
 
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use oc_proto::discovery::v1::{CreateNetworkRequest, InviteRequest, JoinNetworkRequest, Network};
 use serde_json::json;
@@ -33,10 +36,15 @@ pub(crate) enum NetworkCommand {
         #[arg(long = "address", value_name = "MULTIADDR")]
         addresses: Vec<String>,
     },
-    /// Join a network by an invitation
+    /// Join a network by an invitation; without one it is read from standard input
     Join {
-        /// The string that `network invite` printed
-        invitation: String,
+        /// The string that `network invite` printed, or `-` for standard input. Whoever has it can join, and what is
+        /// typed here is seen by others on this machine (`ps`) and kept in the shell's history
+        #[arg(conflicts_with = "file")]
+        invitation: Option<String>,
+        /// File with the string
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
         /// TCP port for our side of the swarm [default: the first free of 4001-4005]
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         port: u16,
@@ -101,9 +109,13 @@ pub(crate) async fn run(context: &Context, command: NetworkCommand) -> Outcome {
                     );
                 })
         }
-        NetworkCommand::Join { invitation, port } => {
+        NetworkCommand::Join {
+            invitation,
+            file,
+            port,
+        } => {
             let request = JoinNetworkRequest {
-                invitation,
+                invitation: secret(invitation, file)?,
                 port: port.into(),
             };
             let network = discovery.join_network(&request).await?;
@@ -121,6 +133,28 @@ pub(crate) async fn run(context: &Context, command: NetworkCommand) -> Outcome {
             Ok(())
         }
     }
+}
+
+/// An invitation: from a file, from the command line, or from standard input, where a terminal shows none of it.
+fn secret(typed: Option<String>, file: Option<PathBuf>) -> Result<String, CommandError> {
+    let unreadable = |from: &str, error: &io::Error| {
+        CommandError::input(format!(
+            "the invitation cannot be read from {from}: {error}"
+        ))
+    };
+    let text = match (typed, file) {
+        (_, Some(file)) => std::fs::read_to_string(&file)
+            .map_err(|error| unreadable(&file.display().to_string(), &error))?,
+        (Some(typed), None) if typed != "-" => typed,
+        _ if io::stdin().is_terminal() => dialoguer::Password::new()
+            .with_prompt("Invitation")
+            .interact()
+            .map_err(anyhow::Error::from)?,
+        _ => {
+            io::read_to_string(io::stdin()).map_err(|error| unreadable("standard input", &error))?
+        }
+    };
+    Ok(text.trim().to_owned())
 }
 
 /// What ends, what goes and what stays.
