@@ -194,9 +194,7 @@ async fn a_rule_a_denial_a_block_and_a_bill_are_typed() {
     let run = "opencloud run --at main=South --yes bill.cwl";
     north.reads(run, &["state succeeded", "main at South"]);
     let books = format!("opencloud usage books {grant}");
-    north
-        .awaits(&books, &["records 1", "countersigned yes"])
-        .await;
+    north.awaits(&books, &["records 1", "state agreed"]).await;
     north.reads(&format!("opencloud usage settle {grant}"), &["1 records"]);
     let records = format!("opencloud usage records --grant {grant}");
     let record = north.reads(&records, &[&*grant, "South bill succeeded", "EUR"]);
@@ -211,6 +209,26 @@ async fn a_rule_a_denial_a_block_and_a_bill_are_typed() {
     south.reads(&format!("{correct} --yes"), &["stands in place of att-"]);
     let settle = format!("opencloud usage settle {grant}");
     north.awaits(&settle, &["2 records, signed by both"]).await;
+
+    // A correction that the consumer saw otherwise: one word for it on both sides, and a sum that says so.
+    let corrected = south.json(&records);
+    let ids = corrected.as_array().unwrap().iter();
+    let mut ids = ids.map(|it| it["record_id"].as_str().unwrap());
+    let newest = ids.find(|id| id.ends_with(".1")).unwrap();
+    let longer = format!("opencloud usage correct {newest} --wall-ms 9000000 --yes");
+    south.reads(&longer, &["stands in place of att-"]);
+    north.is_refused(&settle, &["disputed"]);
+    for side in [&north, &south] {
+        let said = side.awaits(&books, &["state disputed, 2 records"]).await;
+        assert!(!said.contains("agreed"), "{said}");
+    }
+    let told = String::from_utf8(south.output("opencloud usage sum").stderr).unwrap();
+    assert!(told.contains("of this is disputed with North"), "{told}");
+    let told = String::from_utf8(north.output("opencloud usage sum").stderr).unwrap();
+    assert!(
+        told.contains("records of South's that we dispute"),
+        "{told}"
+    );
 
     south.reads(
         "opencloud grant rule remove members --yes",

@@ -116,7 +116,7 @@ const WALK: [(&str, Effect, &[&str]); 32] = [
     (
         "north$ opencloud usage books",
         Shows,
-        &["records 1", "countersigned yes"],
+        &["records 1", "state agreed"],
     ),
     ("north$ opencloud usage sum", Shows, &["South", "EUR"]),
     ("north$ opencloud usage export", Shows, &[" -"]),

@@ -98,9 +98,12 @@ pub async fn build(parts: Parts) -> anyhow::Result<App> {
         }),
     ];
     if settings.settle_seconds > 0 {
-        let interval = Duration::from_secs(settings.settle_seconds);
+        let times = settler::Times {
+            settle: Duration::from_secs(settings.settle_seconds),
+            look: Duration::from_secs(settings.look_seconds.max(1)),
+        };
         let accounting = accounting.clone();
-        let settler = move |stop| settler::run(accounting, clock, metrics, interval, stop);
+        let settler = move |stop| settler::run(accounting, clock, metrics, times, stop);
         workers.push(Worker::new("accounting-settler", settler));
     }
     Ok(App {

@@ -16,6 +16,9 @@ pub struct Settings {
     pub currency: String,
     /// How often books that are still unsettled are settled again, in seconds; 0 for only when somebody asks.
     pub settle_seconds: u64,
+    /// How often the provider of a grant in force is asked whether its log went on without us, in seconds: a
+    /// correction makes no other noise. That of a grant that is over is asked once in sixty such times.
+    pub look_seconds: u64,
 }
 
 impl Default for Settings {
@@ -25,6 +28,7 @@ impl Default for Settings {
             ledger: PathBuf::from("ledger.db"),
             currency: "EUR".to_owned(),
             settle_seconds: 10,
+            look_seconds: 60,
         }
     }
 }

@@ -32,6 +32,7 @@ mod size;
 mod typed;
 mod upload;
 mod usage;
+mod usage_disputed;
 mod usage_verify;
 mod user;
 mod when;

@@ -39,8 +39,8 @@ pub struct BooksState {
     pub root: Digest,
     /// The newest head, with one or both signatures; none for our own books and before the first.
     pub head: Option<String>,
-    /// True when both organisations are known to hold both signatures over all records that we hold, and no record
-    /// of an attempt that just ended is on its way.
+    /// True when both organisations are known to hold both signatures over all records that we hold, no objection
+    /// stands, and no record of an attempt that just ended is on its way.
     pub countersigned: bool,
     /// Records that both sides agree on.
     pub agreed_size: u64,
@@ -70,7 +70,8 @@ impl Accounting {
         let books = self.books_of(grant).await?.value;
         let signed = books.agreed.is_some() && books.agreed_size == size;
         let awaited = books.side == Side::Consumer && self.awaits_record(grant).await?;
-        let countersigned = signed && books.held_by_both() && !awaited;
+        let agreed = signed && books.disputes.is_empty();
+        let countersigned = agreed && books.held_by_both() && !awaited;
         Ok(BooksState {
             size,
             root,
@@ -178,6 +179,20 @@ impl Accounting {
             }
         }
         Ok(known)
+    }
+
+    /// The books that we as the consumer have signed before, and whether their grant is in force: the provider may
+    /// have corrected a record in them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn signed(&self) -> Result<Vec<(GrantId, bool)>, AccountingError> {
+        let books = self.0.books.all(&Query::all()).await?;
+        let books = books.into_iter().map(|books| books.value);
+        let signed = books.filter(|it| it.side == Side::Consumer && it.agreed.is_some());
+        Ok(signed
+            .map(|books| (books.grant, books.state == "active"))
+            .collect())
     }
 
     /// Attempts of ours that ended since `since_ms` and whose records are not in the agreed books.

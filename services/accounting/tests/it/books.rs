@@ -88,6 +88,45 @@ async fn the_settler_settles_without_being_asked() {
 }
 
 #[tokio::test]
+async fn a_correction_is_noticed_without_a_new_attempt() {
+    let world = World::settling_every(1).await;
+    let attempt = Attempt::new();
+    world.run(&attempt).await;
+    for org in [&world.north, &world.south] {
+        let settled = || async { world.books(org).await["countersigned"] == true };
+        until("the books are countersigned", settled).await;
+    }
+    let path = format!("/records/{}/corrections", attempt.attempt);
+    let body = json!({"wall_ms": 1, "cpu_ms": 1});
+    let (status, _) = world.south.raw("operator", Method::POST, &path, body).await;
+    assert_eq!(status, StatusCode::CREATED);
+    for org in [&world.north, &world.south] {
+        let settled = || async { world.books(org).await["agreed_size"] == 2 };
+        until("the correction is countersigned", settled).await;
+    }
+}
+
+#[tokio::test]
+async fn a_correction_that_is_disputed_leaves_no_side_saying_that_all_is_signed() {
+    let world = World::start().await;
+    let attempt = Attempt::new();
+    world.run(&attempt).await;
+    let settled = world.north.settle(world.grant.id).await.1;
+    assert_eq!(settled["countersigned"], true, "{settled}");
+    let path = format!("/records/{}/corrections", attempt.attempt);
+    let body = json!({"wall_ms": attempt.wall_ms + 60_000});
+    let (status, _) = world.south.raw("operator", Method::POST, &path, body).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let settled = world.north.settle(world.grant.id).await.1;
+    assert_eq!(settled["countersigned"], false, "{settled}");
+    for org in [&world.north, &world.south] {
+        let books = world.books(org).await;
+        assert_eq!(books["countersigned"], false, "{books}");
+        assert_eq!(books["disputes"].as_array().unwrap().len(), 1, "{books}");
+    }
+}
+
+#[tokio::test]
 async fn an_attempt_that_is_reported_twice_is_counted_once() {
     let world = World::start().await;
     let attempt = Attempt::new();

@@ -71,6 +71,7 @@ pub(crate) async fn parts(
         metrics: Metrics::new(),
         settings: Settings {
             settle_seconds,
+            look_seconds: settle_seconds.max(1),
             ..Settings::default()
         },
     }

@@ -170,7 +170,7 @@ async fn what_leaving_means(context: &Context, network: &Network) -> Result<Stri
         text.push_str(&format!(
             "These grants end, and what runs under them is stopped: {}. For a last bill that both sides sign, \
              answer no, end them with `opencloud grant revoke` or `end`, and leave once `opencloud usage books` \
-             says that it is countersigned. ",
+             says that it is agreed. ",
             ending.join(", ")
         ));
     }

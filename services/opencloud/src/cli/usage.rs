@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use oc_client::Export;
 use oc_kernel::Money;
-use oc_proto::accounting::v1::{CorrectUsageRequest, SettleBooksResponse};
+use oc_proto::accounting::v1::{CorrectUsageRequest, GetBooksResponse, SettleBooksResponse};
 use oc_proto::types::v1::Cause;
 
 use super::ids::ShortIds;
 use super::names::Names;
 use super::output::{Field, fields, safe};
-use super::{CommandError, Context, Outcome, find, ids, size, usage_verify, when};
+use super::{CommandError, Context, Outcome, find, ids, size, usage_disputed, usage_verify, when};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum By {
@@ -78,7 +78,8 @@ pub(crate) enum UsageCommand {
         #[arg(long)]
         file: Option<PathBuf>,
     },
-    /// Check an export in JSON, from whomever it is: signatures, records, sums; needs no node
+    /// Check an export in JSON, from whomever it is: signatures, records, sums; needs no node. The currency is what the
+    /// file says, since the signed records name none
     Verify {
         /// The file; `-` for standard input
         file: PathBuf,
@@ -154,6 +155,18 @@ fn disputed(dispute: &Cause) -> String {
     }
 }
 
+/// Where books stand, in a word and as many records as it is about.
+fn standing(books: &GetBooksResponse) -> String {
+    let (signed, size) = (books.agreed_size, books.size);
+    match (books.disputes.len(), books.countersigned) {
+        (0, true) => "agreed, signed by both".to_owned(),
+        (0, false) => {
+            format!("waiting for signature, {signed} of {size} records are signed by both")
+        }
+        _ => format!("disputed, {signed} records are signed by both"),
+    }
+}
+
 /// A settlement that leaves something open has failed: a script must see that.
 fn settled(answer: &SettleBooksResponse) -> Outcome {
     match (answer.countersigned, answer.disputes.len()) {
@@ -222,7 +235,11 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                         format!("{} {}", Money(sum.charge_micros), sum.currency),
                     ]
                 },
-            )
+            )?;
+            if !context.output.is_json() {
+                usage_disputed::tell(context, &names).await;
+            }
+            Ok(())
         }
         UsageCommand::Records { grant, month } => {
             let grant = ids::books_or_all(context, &grant).await?;
@@ -299,15 +316,7 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
                     ("grant", Field::from(books.grant_id.clone())),
                     ("records", books.size.to_string().into()),
                     ("root", books.root.clone().into()),
-                    (
-                        "countersigned",
-                        if books.countersigned {
-                            "yes"
-                        } else {
-                            "not yet"
-                        }
-                        .into(),
-                    ),
+                    ("state", standing(books).into()),
                     ("disputes", disputes.into()),
                 ]);
             })
@@ -380,6 +389,25 @@ mod tests {
             ..SettleBooksResponse::default()
         };
         assert!(settled(&disputed).is_err());
+    }
+
+    #[test]
+    fn books_stand_in_one_way_at_a_time() {
+        let books = |countersigned, disputes| {
+            standing(&GetBooksResponse {
+                size: 3,
+                agreed_size: 2,
+                countersigned,
+                disputes,
+                ..GetBooksResponse::default()
+            })
+        };
+        assert_eq!(books(true, vec![]), "agreed, signed by both");
+        assert!(books(false, vec![]).starts_with("waiting for signature, 2 of 3"));
+        for countersigned in [true, false] {
+            let disputed = books(countersigned, vec![Cause::default()]);
+            assert_eq!(disputed, "disputed, 2 records are signed by both");
+        }
     }
 
     #[test]
