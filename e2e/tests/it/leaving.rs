@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use oc_client::{Client, Export, ListingFilter};
 use oc_kernel::{Clock as _, SystemClock};
-use oc_proto::backend::v1::AddFavoriteRequest;
+use oc_proto::backend::v1::{AddFavoriteRequest, CreateUserRequest};
 use oc_proto::compute::v1::{Offer, OfferKind, RequestGrantRequest, RevokeGrantRequest, Rule};
 use oc_proto::data::v1::CreateDatasetRequest;
 use oc_proto::federation::v1::GrantState;
@@ -18,13 +18,20 @@ use oc_proto::pipeline::v1::{
 };
 use oc_proto::types::v1::{DatasetQuery, Limits, Price};
 use oc_testkit::{Node, Pair, until};
+use secrecy::SecretString;
 use serde_json::Value;
 
-use self::traces::{Names, processes, traces};
+use self::traces::{Names, processes, saying, traces};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// Stands in the workflow, its inputs and its outputs: North's bytes.
 const MARK: &str = "marmalade-of-north";
+/// The name of the workflow, which the bill says.
+const BILLED: &str = "orangery-of-north";
+/// A user of North's; partners know a pseudonym.
+const USER: &str = "quintilia-of-north";
+/// Seconds that nothing else on this machine sleeps.
+const LONG: &str = "600.0417";
 
 fn limits() -> Limits {
     Limits {
@@ -154,7 +161,14 @@ async fn in_state(client: &Client, grant: &str, state: GrantState) {
 }
 
 /// North has a command run next to South's image; its output goes to `storage` of `owner`.
-async fn start(pair: &Pair, command: &str, text: &str, owner: &str, storage: &str) -> String {
+async fn start(
+    user: &Client,
+    pair: &Pair,
+    command: &str,
+    text: &str,
+    owner: &str,
+    storage: &str,
+) -> String {
     let cwl = format!(
         "cwlVersion: v1.2\nclass: CommandLineTool\nlabel: {MARK}\nbaseCommand: {command}\n\
          inputs:\n  text: {{type: string, inputBinding: {{}}}}\n  band: File\n\
@@ -187,20 +201,14 @@ async fn start(pair: &Pair, command: &str, text: &str, owner: &str, storage: &st
             storage: Some(listing(owner, storage)),
             prefix: String::new(),
         }),
-        name: MARK.to_owned(),
+        name: BILLED.to_owned(),
         ..RunRequest::default()
     };
     let start = StartRunRequest {
         run: Some(run),
         operation_id: String::new(),
     };
-    pair.north
-        .client()
-        .pipeline()
-        .start(&start)
-        .await
-        .unwrap()
-        .run_id
+    user.pipeline().start(&start).await.unwrap().run_id
 }
 
 async fn over(north: &Client, run_id: &str, state: RunState) -> Run {
@@ -245,26 +253,55 @@ async fn south_leaves_and_keeps_nothing_of_norths_but_the_books() {
     let grant = granted(&pair, &offered).await;
     let attic = granted(&pair, &["storage.attic"]).await;
 
+    let user = CreateUserRequest {
+        name: USER.to_owned(),
+        roles: vec!["user".to_owned()],
+    };
+    let token = north.backend().create_user(&user).await.unwrap().token;
+    let user = Client::new(pair.north.address(), Some(SecretString::from(token))).unwrap();
+
     // Traces of every kind: a result that went home, one that stays in the attic, a fragment that runs.
-    let home = start(&pair, "echo", MARK, &pair.north_id, "storage.results").await;
+    let home = start(
+        &user,
+        &pair,
+        "echo",
+        MARK,
+        &pair.north_id,
+        "storage.results",
+    )
+    .await;
     let home = over(&north, &home, RunState::Succeeded).await;
-    let kept = start(&pair, "echo", MARK, &pair.south_id, "storage.attic").await;
+    let kept = start(&user, &pair, "echo", MARK, &pair.south_id, "storage.attic").await;
     let kept = over(&north, &kept, RunState::Succeeded).await;
     let base = processes(&pair.south.data());
-    let cut = start(&pair, "sleep", "600", &pair.north_id, "storage.results").await;
+    let cut = start(
+        &user,
+        &pair,
+        "sleep",
+        LONG,
+        &pair.north_id,
+        "storage.results",
+    )
+    .await;
     runs_at(&pair.south, base).await;
+    until("the tool runs", LIMIT, async || {
+        (saying(LONG) > 0).then_some(())
+    })
+    .await;
 
     let identity = north.discovery().identity().await.unwrap();
     let mut names = Names::default();
-    names.add("OrgId", &pair.north_id);
     names.add("peer id", &identity.peer_ids[0]);
-    names.add("network", &pair.network.network_id);
+    names.add_to_the_bill("network", &pair.network.network_id);
     names.add("bytes", MARK);
+    names.add("user", USER);
+    names.add_to_the_bill("workflow", BILLED);
+    names.add_to_the_bill("OrgId", &pair.north_id);
     for run in [&home.run_id, &kept.run_id, &cut] {
-        names.add("run", run);
+        names.add_to_the_bill("run", run);
     }
     for id in [&grant, &attic] {
-        names.add("grant", id);
+        names.add_to_the_bill("grant", id);
     }
     assert!(!traces(&pair.south.data(), &names).is_empty());
 
@@ -287,7 +324,7 @@ async fn south_leaves_and_keeps_nothing_of_norths_but_the_books() {
     };
     south.compute().revoke_grant(&revoke).await.unwrap();
     until("no process of North's is left", LIMIT, async || {
-        (processes(&pair.south.data()) == base).then_some(())
+        (processes(&pair.south.data()) == base && saying(LONG) == 0).then_some(())
     })
     .await;
     over(&north, &cut, RunState::Failed).await;
@@ -335,10 +372,17 @@ async fn south_leaves_and_keeps_nothing_of_norths_but_the_books() {
         assert!(records.iter().any(|record| record.run_id == run.run_id));
     }
     // What both hold is the same, byte for byte, and South still verifies it after a restart.
-    until("South has nothing more of North's", LIMIT, async || {
-        traces(&pair.south.data(), &names).is_empty().then_some(())
-    })
-    .await;
+    let mut left = Vec::new();
+    let gone = until("nothing of North's is left", LIMIT, async || {
+        left = traces(&pair.south.data(), &names);
+        left.is_empty().then_some(())
+    });
+    if tokio::time::timeout(LIMIT - Duration::from_secs(1), gone)
+        .await
+        .is_err()
+    {
+        panic!("South has of North's:\n{}", left.join("\n"));
+    }
     pair.south.stop().await;
     assert_eq!(processes(&pair.south.data()), 0);
     let left = traces(&pair.south.data(), &names);

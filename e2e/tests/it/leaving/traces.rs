@@ -1,7 +1,7 @@
 //! What a node's folder and the machine's processes still say of somebody.
 //!
-//! Not looked for are the books: accounting's two files, and the partner's KeySets in discovery, without which
-//! no signature in the books could be verified.
+//! The books stay: accounting's two files may say whose bill it is, under which grants and for which runs, and
+//! discovery keeps the partner's KeySets, without which no signature in the books could be verified.
 
 use std::path::Path;
 
@@ -17,12 +17,29 @@ const BOOKS: [&str; 2] = ["ledger.db", "accounting.db"];
 const HIDING: usize = 40;
 
 /// What to look for, with what it is.
-#[derive(Default)]
-pub(super) struct Names(Vec<(&'static str, String)>);
+#[derive(Default, Clone)]
+pub(super) struct Names {
+    names: Vec<(&'static str, String)>,
+    of_the_bill: Vec<&'static str>,
+}
 
 impl Names {
+    /// What may stand nowhere.
     pub(super) fn add(&mut self, what: &'static str, name: &str) {
-        self.0.push((what, name.to_owned()));
+        self.names.push((what, name.to_owned()));
+    }
+
+    /// What the books have to say.
+    pub(super) fn add_to_the_bill(&mut self, what: &'static str, name: &str) {
+        self.add(what, name);
+        self.of_the_bill.push(what);
+    }
+
+    fn beside_the_bill(&self) -> Self {
+        let mut rest = self.clone();
+        rest.names
+            .retain(|(what, _)| !self.of_the_bill.contains(what));
+        rest
     }
 
     /// What of it occurs in these bytes, also within base64.
@@ -48,12 +65,12 @@ impl Names {
                 .windows(name.len())
                 .any(|part| part == name.as_bytes())
         };
-        let found = self.0.iter().filter(|(_, name)| holds(name));
+        let found = self.names.iter().filter(|(_, name)| holds(name));
         found.map(|(what, _)| *what).collect()
     }
 }
 
-/// Every place below a node's folder that names something of `names`, but for the books.
+/// Every place below a node's folder that names something of `names` which it should not.
 pub(super) fn traces(data: &Path, names: &Names) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![data.to_owned()];
@@ -65,9 +82,11 @@ pub(super) fn traces(data: &Path, names: &Names) -> Vec<String> {
             for what in names.found_in(shown.as_bytes()) {
                 found.push(format!("{what} in the name of {shown}"));
             }
-            if BOOKS.iter().any(|book| name.starts_with(book)) {
-                continue;
-            }
+            let beside = names.beside_the_bill();
+            let names = match BOOKS.iter().any(|book| name.starts_with(book)) {
+                true => &beside,
+                false => names,
+            };
             if path.is_dir() {
                 folders.push(path);
             } else if name == "discovery.db" {
@@ -135,10 +154,15 @@ fn is_for_the_books(document: &[u8]) -> bool {
 
 /// How many processes of this machine have to do with a node's folder.
 pub(super) fn processes(data: &Path) -> usize {
-    let folder = data.to_str().unwrap().as_bytes();
+    saying(data.to_str().unwrap())
+}
+
+/// How many processes of this machine have some text in their command lines: a tool in a sandbox names no folder.
+pub(super) fn saying(text: &str) -> usize {
+    let text = text.as_bytes();
     let entries = std::fs::read_dir("/proc").unwrap();
     let lines = entries.filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok());
     lines
-        .filter(|line| line.windows(folder.len()).any(|part| part == folder))
+        .filter(|line| line.windows(text.len()).any(|part| part == text))
         .count()
 }
