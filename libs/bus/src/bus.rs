@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::{BusError, CloudEvent, TypePattern};
 
-/// Publish and subscribe. At least once; in order for each subject.
+/// Publish and subscribe. At least once; in order for each subject. No event of a durable subscription is given up:
+/// what can never be handled is for its consumer to tell and to acknowledge.
 #[async_trait]
 pub trait Bus: Send + Sync + std::fmt::Debug + 'static {
     /// Hands an event over, after those that were handed over before. Waits for room within the
@@ -55,8 +56,6 @@ pub struct Subscription {
     pub queue: usize,
     /// How long a delivery may stay without an answer before it is delivered again.
     pub ack_within: Duration,
-    /// Deliveries of one event before it is dropped with an error in the log.
-    pub max_deliveries: u32,
 }
 
 impl Subscription {
@@ -64,8 +63,6 @@ impl Subscription {
     pub const QUEUE: usize = 4096;
     /// Time to answer, unless set otherwise.
     pub const ACK_WITHIN: Duration = Duration::from_secs(30);
-    /// Deliveries of one event, unless set otherwise.
-    pub const MAX_DELIVERIES: u32 = 100;
 
     /// A subscription that outlives its consumers.
     ///
@@ -89,7 +86,6 @@ impl Subscription {
             types: types.collect::<Result<_, _>>()?,
             queue: Self::QUEUE,
             ack_within: Self::ACK_WITHIN,
-            max_deliveries: Self::MAX_DELIVERIES,
         })
     }
 

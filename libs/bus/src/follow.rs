@@ -11,8 +11,20 @@ use crate::{BusError, CloudEvent, Consumer};
 pub enum Answer {
     /// It is done with.
     Done,
-    /// It comes again after this time; those of its subject wait.
+    /// It comes again after this time, or after a longer one where it was put off before; those of its subject
+    /// wait.
     Later(Duration),
+}
+
+/// After so many deliveries, and after as many again, the log says that an event gets nowhere.
+const PUT_OFF: u32 = 25;
+/// Longest pause that repeated failures lead to; what is asked for may be longer.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Twice as long with each delivery, so that a database that is away is not asked without end.
+fn pause(asked: Duration, attempt: u32) -> Duration {
+    let factor = 1 << attempt.saturating_sub(1).min(16);
+    asked.saturating_mul(factor).min(LONGEST.max(asked))
 }
 
 /// Hands the events of a consumer to `handle`, one by one, until told to stop. Why an event comes later is for
@@ -41,10 +53,23 @@ where
             let text = "the subscription has ended".to_owned();
             return Err(BusError::Unavailable(text));
         };
-        let id = delivery.event.id.clone();
+        let (id, attempt) = (delivery.event.id.clone(), delivery.attempt);
         let told = match handle(delivery.event.clone()).await {
             Answer::Done => delivery.ack().await,
-            Answer::Later(delay) => delivery.nak(delay).await,
+            Answer::Later(asked) => {
+                let pause = pause(asked, attempt);
+                if attempt.is_multiple_of(PUT_OFF) {
+                    let kind = &delivery.event.kind;
+                    tracing::error!(
+                        id,
+                        kind,
+                        attempt,
+                        ?pause,
+                        "an event is put off again and again"
+                    );
+                }
+                delivery.nak(pause).await
+            }
         };
         if let Err(error) = told {
             tracing::warn!(id, %error, "an event will come again");
@@ -58,6 +83,18 @@ mod tests {
 
     use super::*;
     use crate::{Bus, InProcessBus, Subscription};
+
+    #[test]
+    fn an_event_that_fails_again_waits_longer_and_never_less_than_asked() {
+        let (brief, long) = (Duration::from_millis(500), Duration::from_secs(900));
+        let pauses = [1, 2, 3, 5, 6, 1000].map(|attempt| pause(brief, attempt).as_millis());
+        assert_eq!(pauses, [500, 1000, 2000, 8000, 10_000, 10_000]);
+        assert_eq!(
+            [1, 2, u32::MAX].map(|attempt| pause(long, attempt)),
+            [long; 3]
+        );
+        assert_eq!(pause(Duration::ZERO, 7), Duration::ZERO);
+    }
 
     #[tokio::test]
     async fn an_event_put_off_comes_again_until_it_is_done_and_stopping_is_no_error() {

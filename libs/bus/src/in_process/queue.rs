@@ -78,34 +78,21 @@ impl Queue {
         self.items.insert(self.last, item);
     }
 
-    /// The oldest event that is due and whose subject has no older one waiting. An event that nobody
-    /// could handle is dropped, so that it does not hold its subject up for ever.
+    /// The oldest event that is due and whose subject has no older one waiting.
     pub(super) fn next(&mut self, now: Instant, subscription: &Subscription) -> Next {
-        loop {
-            let place = match self.first_due(now) {
-                Ok(place) => place,
-                Err(wake) => return Next::Wait(wake),
-            };
-            let Some(item) = self.items.get_mut(&place) else {
-                return Next::Wait(None);
-            };
-            if item.deliveries < subscription.max_deliveries {
-                item.deliveries += 1;
-                item.due = Some(now + subscription.ack_within);
-                return Next::Deliver {
-                    place,
-                    event: Box::new(item.event.clone()),
-                    attempt: item.deliveries,
-                };
-            }
-            tracing::error!(
-                subscription = subscription.name,
-                event = item.event.id,
-                kind = item.event.kind,
-                deliveries = item.deliveries,
-                "an event is dropped: nobody could handle it"
-            );
-            self.items.remove(&place);
+        let place = match self.first_due(now) {
+            Ok(place) => place,
+            Err(wake) => return Next::Wait(wake),
+        };
+        let Some(item) = self.items.get_mut(&place) else {
+            return Next::Wait(None);
+        };
+        item.deliveries = item.deliveries.saturating_add(1);
+        item.due = Some(now + subscription.ack_within);
+        Next::Deliver {
+            place,
+            event: Box::new(item.event.clone()),
+            attempt: item.deliveries,
         }
     }
 
