@@ -38,6 +38,17 @@ pub(crate) fn run(tools: &Tools) -> anyhow::Result<ExitCode> {
             ],
         )
     });
+    totals.step("documentation", || {
+        let status = Command::new("cargo")
+            .args(["doc", "--quiet", "--workspace", "--no-deps", "--locked"])
+            .arg("--document-private-items")
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .current_dir(root())
+            .status()
+            .context("start cargo")?;
+        anyhow::ensure!(status.success(), "a comment links to what is not there");
+        Ok(())
+    });
     totals.step("build", crate::process::build_programs);
     totals.step("conformance", || {
         let code = crate::conformance::run(&[])?;

@@ -4,7 +4,7 @@
 //! in-process driver keeps nothing on disk: a [`Relay`] feeds it from an outbox that is durable, and
 //! forgets an event only when every durable subscription has acknowledged it.
 //!
-//! It knows no store, no service and no domain. A driver proves itself with [`testsuite!`].
+//! It knows no store, no service and no domain. A driver proves itself with `testsuite!`.
 
 mod bus;
 mod error;

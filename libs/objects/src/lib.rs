@@ -4,7 +4,7 @@
 //! with leaves nothing behind, a key that exists is never overwritten, and an object that is
 //! acknowledged is on disk. [`UrlSigner`] makes the short-lived URLs of a node.
 //!
-//! It knows neither who may read what, nor HTTP. A driver proves itself with [`testsuite!`].
+//! It knows neither who may read what, nor HTTP. A driver proves itself with `testsuite!`.
 
 mod digest;
 mod error;

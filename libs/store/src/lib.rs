@@ -5,7 +5,7 @@
 //! runs on SQLite and on a MongoDB without transactions. Every write states the revision it saw. A
 //! deletion leaves a tombstone until its events are out, and then nothing.
 //!
-//! It knows no service, no transport and no domain. A driver proves itself with [`testsuite!`].
+//! It knows no service, no transport and no domain. A driver proves itself with `testsuite!`.
 
 mod collection;
 mod documents;

@@ -109,7 +109,7 @@ impl Classify for OpenError {
 /// Why nothing was signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
-    /// The type is in no row of [`crate::duty`]'s table.
+    /// The type is in no row of [`crate::duty()`]'s table.
     #[error("statements of type `{0}` are not signed on request")]
     UnknownType(String),
     /// The signer has no key of the purpose.
