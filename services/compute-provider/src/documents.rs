@@ -38,6 +38,7 @@ static ATTEMPTS: Collection = Collection::new(
         Index::computed("own", 1, own),
     ],
 );
+static OUTPUTS: Collection = Collection::new("outputs", &[]);
 static EVENTS: Collection =
     Collection::new("attempt-events", &[Index::computed("last", 1, last_number)]);
 static ROOMS: Collection = Collection::new("rooms", &[]);
@@ -205,7 +206,6 @@ pub(crate) struct Attempt {
     pub(crate) pseudonym: Name,
     pub(crate) workflow: String,
     pub(crate) output: OutputPrefix,
-    pub(crate) outputs: Vec<OutputFile>,
     pub(crate) report: Option<AttemptReport>,
     pub(crate) closing: Option<Closing>,
     pub(crate) ended_ms: Option<i64>,
@@ -307,6 +307,8 @@ pub(crate) struct Shelf {
     pub(crate) egress: Documents<Egress>,
     pub(crate) payloads: Documents<Payload>,
     pub(crate) attempts: Documents<Attempt>,
+    /// Each by itself: an attempt may have thousands.
+    pub(crate) outputs: Documents<OutputFile>,
     pub(crate) events: Documents<EventChunk>,
     pub(crate) rooms: Documents<Room>,
     pub(crate) objects: Documents<StoredObject>,
@@ -326,6 +328,7 @@ impl Shelf {
             egress: Documents::new(store.clone(), &EGRESS, 1),
             payloads: Documents::new(store.clone(), &PAYLOADS, 1),
             attempts: Documents::new(store.clone(), &ATTEMPTS, 1),
+            outputs: Documents::new(store.clone(), &OUTPUTS, 1),
             events: Documents::new(store.clone(), &EVENTS, 1),
             rooms: Documents::new(store.clone(), &ROOMS, 1),
             objects: Documents::new(store.clone(), &OBJECTS, 1),
@@ -338,6 +341,12 @@ impl Shelf {
 /// The key of an attempt's documents. The organisation is part of it: a partner chooses the rest.
 pub(crate) fn attempt_key(org: &OrgId, attempt: &AttemptId) -> String {
     format!("{org}/{attempt}")
+}
+
+/// The key of an output of an attempt.
+pub(crate) fn output_key(attempt: &AttemptKey, name: &ObjectKey) -> String {
+    let below = attempt_key(&attempt.org, &attempt.attempt);
+    format!("{below}/{}", Digest::of(name.as_str().as_bytes()))
 }
 
 /// The key of a kept answer.

@@ -17,6 +17,9 @@ use crate::node::{Announcement, Node, UploadState};
 use crate::report::Reporter;
 use crate::stage::Progress;
 
+/// Most output files of an attempt: its result names each with where it lies, and is one message.
+const MOST_FILES: usize = 5_000;
+
 /// The output files of a fragment, each under the name it is stored by.
 #[derive(Debug)]
 pub struct Outputs {
@@ -24,6 +27,8 @@ pub struct Outputs {
     /// Path below the attempt's folder, and name.
     files: BTreeMap<PathBuf, ObjectKey>,
     taken: BTreeSet<ObjectKey>,
+    /// The number to try next for a name that was taken.
+    next: BTreeMap<String, u64>,
     /// Names that no object may have, and what stands for each.
     renamed: BTreeMap<String, String>,
 }
@@ -32,17 +37,24 @@ impl Outputs {
     /// Names every file of an output object, and replaces its location by `output:<name>`.
     ///
     /// # Errors
-    /// When a file lies outside the attempt's folder.
+    /// When a file lies outside the attempt's folder, or there are too many.
     pub fn name(outputs: &mut Map<String, Value>, folders: &Folders) -> Result<Self, StepError> {
         let mut named = Self {
             folder: Folder::open(&folders.root)?,
             files: BTreeMap::new(),
             taken: BTreeSet::new(),
+            next: BTreeMap::new(),
             renamed: BTreeMap::new(),
         };
         for (id, value) in outputs {
             let below = named.segment(id);
             named.walk(value, &below)?;
+        }
+        if named.files.len() > MOST_FILES {
+            return Err(StepError::OverLimit(format!(
+                "the outputs are {} files and {MOST_FILES} may be stored: pack them into fewer, for example with `tar`",
+                named.files.len()
+            )));
         }
         Ok(named)
     }
@@ -108,17 +120,22 @@ impl Outputs {
     /// `<output>/<file>`, or `<output>/<number>/<file>` where that is taken.
     fn free_name(&mut self, below: &str, basename: &str) -> Result<ObjectKey, StepError> {
         let last = self.segment(basename);
-        let first = std::iter::once(format!("{below}/{last}"));
-        let further = (2..).map(|number: u64| format!("{below}/{number}/{last}"));
-        for name in first.chain(further) {
+        let plain = format!("{below}/{last}");
+        let mut number = self.next.get(&plain).copied().unwrap_or(1);
+        loop {
+            let name = match number {
+                1 => plain.clone(),
+                number => format!("{below}/{number}/{last}"),
+            };
             let name: ObjectKey = name
                 .parse()
                 .map_err(|error| StepError::Fragment(format!("output `{basename}`: {error}")))?;
+            number += 1;
             if self.taken.insert(name.clone()) {
+                self.next.insert(plain, number);
                 return Ok(name);
             }
         }
-        unreachable!("there are more numbers than files")
     }
 
     fn segment(&mut self, text: &str) -> String {
@@ -159,7 +176,8 @@ impl Outputs {
         }
         if total > limit {
             return Err(StepError::OverLimit(format!(
-                "the outputs have {total} bytes and the attempt may store {limit}"
+                "the outputs have {total} bytes and {limit} may leave this node for the attempt (egress): ask for a larger \
+                 grant, with at least {total}, or have the workflow make less"
             )));
         }
         let progress = Arc::new(Progress::new(reporter, total));
@@ -262,6 +280,28 @@ mod tests {
         assert_eq!(outputs["folder"].get("location"), None);
         assert_eq!(outputs["count"], 3);
         assert_eq!(files.files.len(), 3);
+    }
+
+    #[test]
+    fn too_many_files_are_refused_before_any_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let files = |count: usize| {
+            let file = |number: usize| {
+                let location = oc_cwl::uri_of_path(&root.join(number.to_string()));
+                json!({"class": "File", "location": location, "basename": "same"})
+            };
+            json!({"files": (0..count).map(file).collect::<Vec<_>>()})
+        };
+        let (outputs, named_files) = named(&root, files(MOST_FILES)).unwrap();
+        assert_eq!(named_files.files.len(), MOST_FILES);
+        let last = &outputs["files"][MOST_FILES - 1]["location"];
+        assert_eq!(last, &json!(format!("output:files/{MOST_FILES}/same")));
+        let refused = named(&root, files(MOST_FILES + 1)).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("the outputs are 5001 files and 5000 may"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -1,18 +1,26 @@
 //! The end of an attempt: its last events, its usage for the books, and its capacity back. Everything is
 //! computed once and written down first; after a crash in the middle the rest follows from that.
 
+use std::collections::BTreeMap;
+
 use oc_kernel::{LeaseId, Name};
-use oc_store::{OutboxEvent, StoreError};
+use oc_store::{OutboxEvent, Query, StoreError};
 use oc_trust::event::{BooksKey, Event as _, UsageEvent};
 use serde_json::Value;
 
-use crate::documents::{Attempt, Closing, Recorded, RecordedEvent, WrittenObject, attempt_key};
+use crate::documents::{
+    Attempt, Closing, OutputFile, Recorded, RecordedEvent, WrittenObject, attempt_key,
+};
+use crate::domain::attempt::AttemptKey;
 use crate::domain::grant::ms;
 use crate::domain::ledger::{Command, Ended, EndedState, JobState, Lease, Settle, StopCause};
 use crate::domain::metering::{Held, Usage, meter, outcome};
 use crate::domain::runtime::End;
 use crate::error::Error;
 use crate::provider::Provider;
+
+/// What an attempt has announced, by name.
+type Outputs = BTreeMap<String, OutputFile>;
 
 impl Provider {
     /// Settles a lease of which nothing runs any more.
@@ -37,11 +45,12 @@ impl Provider {
                 return Ok(());
             }
         };
+        let outputs = self.outputs_of(&key).await?;
         let closing = match attempt.closing.clone() {
             Some(closing) => closing,
-            None => self.decide_end(&attempt, entry).await?,
+            None => self.decide_end(&attempt, &outputs, entry).await?,
         };
-        let last = last_events(&attempt, &closing);
+        let last = last_events(&attempt, &outputs, &closing);
         self.logs.close(&key, closing.number, last).await?;
         let state = closing.ended.state;
         let settle = Settle {
@@ -71,8 +80,22 @@ impl Provider {
         Ok(())
     }
 
+    /// What an attempt has announced, by name.
+    async fn outputs_of(&self, attempt: &AttemptKey) -> Result<Outputs, Error> {
+        let below = attempt_key(&attempt.org, &attempt.attempt);
+        let below = Query::prefix(format!("{below}/"));
+        let all = self.shelf.outputs.all(&below).await?.into_iter();
+        let all = all.map(|seen| (seen.value.name.to_string(), seen.value));
+        Ok(all.collect())
+    }
+
     /// Computes how the attempt ended and what it used, and writes that down.
-    async fn decide_end(&self, attempt: &Attempt, entry: &Lease) -> Result<Closing, Error> {
+    async fn decide_end(
+        &self,
+        attempt: &Attempt,
+        outputs: &Outputs,
+        entry: &Lease,
+    ) -> Result<Closing, Error> {
         let now = self.clock.now();
         let (started_at, stopped) = match entry.job.state {
             JobState::Queued => (None, None),
@@ -104,10 +127,7 @@ impl Provider {
             wall_ms,
         };
         let abroad = attempt.output.owner != self.me().await?;
-        let stored = attempt
-            .outputs
-            .iter()
-            .filter(|output| output.stored && abroad);
+        let stored = outputs.values().filter(|output| output.stored && abroad);
         let bytes_out = stored.map(|output| output.length).sum();
         let measured = attempt
             .report
@@ -123,7 +143,7 @@ impl Provider {
                 submitted_at: entry.submitted_at,
                 started_at,
                 ended_at,
-                state: end_of(attempt, stopped).state,
+                state: end_of(attempt, outputs, stopped).state,
                 core_ms: 0,
             },
             number,
@@ -164,7 +184,7 @@ struct Told {
 }
 
 /// How an attempt has ended, from its report unless it was stopped.
-fn end_of(attempt: &Attempt, stopped: Option<StopCause>) -> Told {
+fn end_of(attempt: &Attempt, outputs: &Outputs, stopped: Option<StopCause>) -> Told {
     let told = |state, text| Told {
         state,
         text,
@@ -175,7 +195,7 @@ fn end_of(attempt: &Attempt, stopped: Option<StopCause>) -> Told {
         return by(cause);
     }
     match attempt.report.as_ref().map(|report| &report.end) {
-        Some(End::Succeeded { outputs }) => match place_outputs(outputs, attempt) {
+        Some(End::Succeeded { outputs: named }) => match place_outputs(named, attempt, outputs) {
             Ok(made) => Told {
                 state: EndedState::Succeeded,
                 text: String::new(),
@@ -196,13 +216,13 @@ fn end_of(attempt: &Attempt, stopped: Option<StopCause>) -> Told {
 }
 
 /// The events that end an attempt's log.
-fn last_events(attempt: &Attempt, closing: &Closing) -> Vec<Recorded> {
+fn last_events(attempt: &Attempt, outputs: &Outputs, closing: &Closing) -> Vec<Recorded> {
     let at = closing.ended.ended_at;
     let stopped = match closing.ended.state {
         EndedState::Stopped(cause) => Some(cause),
         EndedState::Succeeded | EndedState::Failed => None,
     };
-    let Told { state, text, made } = end_of(attempt, stopped);
+    let Told { state, text, made } = end_of(attempt, outputs, stopped);
     let usage = closing.usage;
     let result = made.map(|(outputs, objects)| RecordedEvent::Result {
         outputs,
@@ -218,27 +238,32 @@ fn last_events(attempt: &Attempt, closing: &Closing) -> Vec<Recorded> {
 }
 
 /// Replaces the names of outputs by where they lie; the objects that are named.
-fn place_outputs(outputs: &str, attempt: &Attempt) -> Result<(String, Vec<WrittenObject>), String> {
-    let mut value: Value = serde_json::from_str(outputs)
+fn place_outputs(
+    named: &str,
+    attempt: &Attempt,
+    outputs: &Outputs,
+) -> Result<(String, Vec<WrittenObject>), String> {
+    let mut value: Value = serde_json::from_str(named)
         .map_err(|error| format!("the runner's outputs are no JSON: {error}"))?;
     let mut objects = Vec::new();
-    place(&mut value, attempt, &mut objects)?;
+    place(&mut value, attempt, outputs, &mut objects)?;
     Ok((value.to_string(), objects))
 }
 
 fn place(
     value: &mut Value,
     attempt: &Attempt,
+    outputs: &Outputs,
     objects: &mut Vec<WrittenObject>,
 ) -> Result<(), String> {
     match value {
         Value::Array(items) => items
             .iter_mut()
-            .try_for_each(|item| place(item, attempt, objects)),
+            .try_for_each(|item| place(item, attempt, outputs, objects)),
         Value::Object(fields) => {
             let named = fields.get("location").and_then(Value::as_str);
             if let Some(name) = named.and_then(|location| location.strip_prefix("output:")) {
-                let object = written(name, attempt)?;
+                let object = written(name, attempt, outputs)?;
                 let location = format!("oc:{}/objects/{}", object.owner, object.key);
                 fields.insert("location".to_owned(), location.into());
                 fields.insert(
@@ -250,17 +275,14 @@ fn place(
             }
             fields
                 .values_mut()
-                .try_for_each(|field| place(field, attempt, objects))
+                .try_for_each(|field| place(field, attempt, outputs, objects))
         }
         _ => Ok(()),
     }
 }
 
-fn written(name: &str, attempt: &Attempt) -> Result<WrittenObject, String> {
-    let stored = attempt
-        .outputs
-        .iter()
-        .find(|output| output.stored && output.name.as_str() == name);
+fn written(name: &str, attempt: &Attempt, outputs: &Outputs) -> Result<WrittenObject, String> {
+    let stored = outputs.get(name).filter(|output| output.stored);
     let missing = || format!("the runner names output `{name}`, which was never stored");
     let output = stored.ok_or_else(missing)?;
     Ok(WrittenObject {

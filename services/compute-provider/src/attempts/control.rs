@@ -171,6 +171,13 @@ impl Provider {
                 .delete(&chunk.key, Expect::Any, Vec::new())
                 .await?;
         }
+        let outputs = Query::prefix(format!("{key}/"));
+        for output in self.shelf.outputs.all(&outputs).await? {
+            self.shelf
+                .outputs
+                .delete(&output.key, Expect::Any, Vec::new())
+                .await?;
+        }
         self.shelf
             .payloads
             .delete(&key, Expect::Any, Vec::new())

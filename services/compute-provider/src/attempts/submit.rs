@@ -163,19 +163,19 @@ impl Provider {
             pseudonym: new.pseudonym.clone(),
             workflow: new.workflow.clone(),
             output: new.output.clone(),
-            outputs: Vec::new(),
             report: None,
             closing: None,
             ended_ms: None,
         };
         let key = attempt_key(&attempt.org, &attempt.attempt);
-        self.shelf
-            .payloads
-            .put(&key, payload, Expect::Any, Vec::new())
-            .await?;
+        // The attempt first: what its grant leaves behind is found by it.
         self.shelf
             .attempts
             .put(&key, &document, Expect::Any, Vec::new())
+            .await?;
+        self.shelf
+            .payloads
+            .put(&key, payload, Expect::Any, Vec::new())
             .await?;
         Ok(document)
     }

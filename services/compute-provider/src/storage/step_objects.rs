@@ -11,7 +11,7 @@ use super::guard::guarded;
 use super::media_type_of;
 use super::uploads::{NewFile, Place};
 use crate::attempts::generation;
-use crate::documents::{Attempt, OutputFile, Payload, attempt_key};
+use crate::documents::{Attempt, OutputFile, Payload, attempt_key, output_key};
 use crate::domain::ledger::JobState;
 use crate::domain::offer::{OfferKind, WORKSPACE, offer_of};
 use crate::domain::room::{Holder, Upload};
@@ -106,16 +106,14 @@ impl StepObjects for Provider {
             .await?;
         let announcing = self.live.announcing(&attempt.key).ok_or_else(ended)?;
         let _one = announcing.lock().await;
-        let seen = self
-            .attempt(&attempt.key.org, &attempt.key.attempt)
-            .await?
-            .value;
-        if let Some(there) = seen.outputs.iter().find(|output| output.name == *name) {
+        let document = output_key(&attempt.key, name);
+        let seen = self.shelf.outputs.get(&document).await;
+        if let Some(there) = seen.map_err(Error::from)?.map(|seen| seen.value) {
             if there.length != length || there.sha256 != sha256 {
                 let text = format!("`{name}` was announced before with other content");
                 return Err(StepError::Conflict(text));
             }
-            return Ok(state_of(there));
+            return Ok(state_of(&there));
         }
         if attempt.output.owner == self.me().await? {
             self.announce(&self.own_file(&attempt, &key, length, sha256).await?)
@@ -131,12 +129,8 @@ impl StepObjects for Provider {
             sha256,
             stored: false,
         };
-        self.change_outputs(&attempt, |outputs| {
-            if outputs.iter().all(|there| there.name != output.name) {
-                outputs.push(output.clone());
-            }
-        })
-        .await?;
+        let noted = self.shelf.outputs.create(&document, &output, Vec::new());
+        noted.await.map_err(Error::from)?;
         Ok(UploadState::Wanted)
     }
 
@@ -148,12 +142,12 @@ impl StepObjects for Provider {
         body: ByteStream,
     ) -> Result<UploadState, StepError> {
         let (attempt, macaroon) = self.presented(step, macaroon).await?;
-        let announced = attempt
-            .outputs
-            .iter()
-            .find(|output| output.name == *name)
-            .cloned();
-        let output = announced.ok_or_else(|| StepError::NotFound(name.to_string()))?;
+        let document = output_key(&attempt.key, name);
+        let announced = self.shelf.outputs.get(&document).await;
+        let announced = announced.map_err(Error::from)?;
+        let output = announced
+            .ok_or_else(|| StepError::NotFound(name.to_string()))?
+            .value;
         let key = attempt
             .output
             .prefix
@@ -170,12 +164,14 @@ impl StepObjects for Provider {
         } else {
             self.pass_on(&attempt, &output, bytes).await?;
         }
-        self.change_outputs(&attempt, |outputs| {
-            if let Some(there) = outputs.iter_mut().find(|there| there.name == *name) {
-                there.stored = true;
-            }
-        })
-        .await?;
+        let noted = self
+            .shelf
+            .outputs
+            .update(&document, |output| -> Result<_, Error> {
+                output.stored = true;
+                Ok(Vec::new())
+            });
+        noted.await?;
         Ok(UploadState::Stored)
     }
 }
@@ -279,22 +275,6 @@ impl Provider {
     async fn payload(&self, attempt: &Attempt) -> Result<Payload, Error> {
         let key = attempt_key(&attempt.key.org, &attempt.key.attempt);
         Ok(self.shelf.payloads.require(&key).await?.value)
-    }
-
-    async fn change_outputs(
-        &self,
-        attempt: &Attempt,
-        mut change: impl FnMut(&mut Vec<OutputFile>),
-    ) -> Result<(), Error> {
-        let key = attempt_key(&attempt.key.org, &attempt.key.attempt);
-        let changed = self
-            .shelf
-            .attempts
-            .update(&key, |attempt| -> Result<_, Error> {
-                change(&mut attempt.outputs);
-                Ok(Vec::new())
-            });
-        changed.await.map(|_| ())
     }
 
     /// An output that stays here, as a file of its room.

@@ -203,6 +203,9 @@ impl Provider {
         new: &NewUpload,
         most: u64,
     ) -> Result<(), Error> {
+        if self.uploads.take(offer, new.attempt, new.length, most) {
+            return Ok(());
+        }
         let id = new.attempt.to_string();
         let stored = self
             .shelf
@@ -227,6 +230,8 @@ impl Provider {
                 new.attempt, new.length
             )));
         }
+        let bytes = used.saturating_add(new.length);
+        self.uploads.counted(offer, new.attempt, bytes);
         Ok(())
     }
 

@@ -19,11 +19,43 @@ use crate::provider::Provider;
 /// How long an announced file may stay away.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The uploads that are being written to now: one writer each.
+/// Attempts whose bytes are kept in mind.
+const MOST_SUMS: usize = 4096;
+
+/// The uploads that are being written to now, one writer each, and what attempts have announced.
 #[derive(Debug, Default)]
-pub(crate) struct Uploads(Mutex<BTreeMap<UploadId, Arc<tokio::sync::Mutex<()>>>>);
+pub(crate) struct Uploads {
+    writers: Mutex<BTreeMap<UploadId, Arc<tokio::sync::Mutex<()>>>>,
+    sums: Mutex<BTreeMap<(Name, AttemptId), u64>>,
+}
 
 impl Uploads {
+    /// Takes bytes of an attempt in an offer where it surely stays within `most` with them. False where that is not
+    /// known: then they must be counted anew, because some may have been announced twice or have gone again.
+    pub(super) fn take(&self, offer: &Name, attempt: AttemptId, bytes: u64, most: u64) -> bool {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = sums.get_mut(&(offer.clone(), attempt));
+        let Some((sum, next)) = sum.and_then(|sum| {
+            let next = sum.checked_add(bytes)?;
+            Some((sum, next))
+        }) else {
+            return false;
+        };
+        if next <= most {
+            *sum = next;
+        }
+        next <= most
+    }
+
+    /// Remembers what was counted.
+    pub(super) fn counted(&self, offer: &Name, attempt: AttemptId, bytes: u64) {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        if sums.len() >= MOST_SUMS {
+            sums.clear();
+        }
+        sums.insert((offer.clone(), attempt), bytes);
+    }
+
     /// What keeps writers of one upload apart.
     pub(super) fn writer(&self, upload: UploadId) -> Arc<tokio::sync::Mutex<()>> {
         self.lock().entry(upload).or_default().clone()
@@ -35,7 +67,7 @@ impl Uploads {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<UploadId, Arc<tokio::sync::Mutex<()>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,5 +229,24 @@ impl Provider {
     /// The file that collects the bytes of an upload.
     pub(super) fn part(&self, upload: &UploadId) -> PathBuf {
         self.spool.join(format!("{upload}.part"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_taken_without_counting_until_they_might_be_too_many() {
+        let uploads = Uploads::default();
+        let offer: Name = "results".parse().unwrap();
+        let (one, other) = (AttemptId::new(), AttemptId::new());
+        assert!(!uploads.take(&offer, one, 1, 10), "nothing is known of it");
+        uploads.counted(&offer, one, 4);
+        assert!(uploads.take(&offer, one, 6, 10));
+        assert!(!uploads.take(&offer, one, 1, 10));
+        assert!(uploads.take(&offer, one, 0, 10), "a refusal takes nothing");
+        assert!(!uploads.take(&offer, one, u64::MAX, u64::MAX));
+        assert!(!uploads.take(&offer, other, 1, 10));
     }
 }

@@ -27,6 +27,7 @@ async fn traces(site: &Org, partner: &Org) -> Vec<String> {
         "ledgers",
         "objects",
         "offers",
+        "outputs",
         "payloads",
         "rooms",
         "rules",
@@ -113,6 +114,30 @@ async fn after_leaving_the_network_nothing_of_the_partner_is_left() {
         south.ok(Method::GET, "grants", Value::Null).await["grants"],
         json!([])
     );
+}
+
+#[tokio::test]
+async fn an_ended_grant_leaves_nothing_but_its_note() {
+    let (north, south, grant, running) = at_work().await;
+    let before = traces(&south, &north).await;
+    for kind in ["payloads/", "outputs/", "attempts/", "ledgers/"] {
+        let there = before.iter().any(|trace| trace.starts_with(kind));
+        assert!(there, "no {kind} among {before:?}");
+    }
+    let id = grant["grant_id"].as_str().unwrap();
+    let path = format!("grants/{id}/end");
+    north.ok(Method::POST, &path, json!({})).await;
+    eventually(async || south.stage.was_stopped(running.attempt)).await;
+    south
+        .world
+        .clock
+        .advance(std::time::Duration::from_secs(10));
+    eventually(async || {
+        let left = traces(&south, &north).await;
+        left.iter().all(|trace| trace.starts_with("grants/"))
+    })
+    .await;
+    assert_eq!(south.told("oc.compute.usage.v1").len(), 2, "the books stay");
 }
 
 #[tokio::test]

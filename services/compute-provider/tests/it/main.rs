@@ -18,6 +18,7 @@ mod grants;
 mod leaving;
 mod listed;
 mod logs;
+mod many;
 mod node;
 mod objects;
 mod owners;

@@ -270,7 +270,8 @@ fn outputs_over_the_limit_are_refused_with_both_numbers() {
     let (_, message, _) = told.failure();
     assert_eq!(
         message,
-        "the outputs have 7 bytes and the attempt may store 5"
+        "the outputs have 7 bytes and 5 may leave this node for the attempt (egress): ask for a larger grant, with at \
+         least 7, or have the workflow make less"
     );
 }
 

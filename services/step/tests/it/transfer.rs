@@ -179,7 +179,8 @@ async fn outputs_over_the_limit_are_not_even_announced() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the outputs have 6 bytes and the attempt may store 5"
+        "the outputs have 6 bytes and 5 may leave this node for the attempt (egress): ask for a larger grant, with at \
+         least 6, or have the workflow make less"
     );
     assert!(bench.fake.shelf().announced.is_empty());
 }

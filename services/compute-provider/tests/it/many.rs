@@ -1,0 +1,57 @@
+//! Attempts with many outputs.
+
+use oc_kernel::PageRequest;
+use oc_store::{Collection, Query, SqliteOptions, SqliteStore, Store as _};
+
+use oc_proto::federation::v1::watch_response::Event;
+use serde_json::json;
+
+use crate::attempts::story;
+use crate::node::Org;
+use crate::work::{Attempt, Step};
+
+static ATTEMPTS: Collection = Collection::new("attempts", &[]);
+
+/// Bytes of what South keeps of its only attempt.
+async fn kept_of_attempt(south: &Org) -> usize {
+    let path = south.folder.path().join("compute.db");
+    let store = SqliteStore::open(path, SqliteOptions::default()).await;
+    let page = store
+        .unwrap()
+        .list(&ATTEMPTS, &Query::all(), &PageRequest::default())
+        .await
+        .unwrap();
+    assert_eq!(page.items.len(), 1);
+    page.items[0].value.len()
+}
+
+#[tokio::test]
+async fn what_is_written_for_an_output_does_not_grow_with_their_number() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    let macaroon = south.stage.runs(attempt.attempt).await.macaroon;
+    let step = Step {
+        site: &south,
+        fragment: attempt.fragment,
+        attempt: attempt.attempt,
+        macaroon,
+    };
+    let before = kept_of_attempt(&south).await;
+    for number in 0..5 {
+        step.store(&format!("d/{number}"), b"x").await;
+    }
+    assert_eq!(kept_of_attempt(&south).await, before);
+    let location = |number: u32| json!({"class": "File", "location": format!("output:d/{number}")});
+    let outputs = json!({"files": (0..5).map(location).collect::<Vec<_>>()});
+    south
+        .stage
+        .succeed(attempt.attempt, &outputs.to_string())
+        .await;
+    let events = attempt.watch(&north, &south, 0).await;
+    let objects = events.iter().find_map(|event| match &event.event {
+        Some(Event::Result(result)) => Some(result.objects.len()),
+        _ => None,
+    });
+    assert_eq!(objects, Some(5));
+}
