@@ -31,6 +31,14 @@ pub(crate) struct Withdrawn {
 impl Provider {
     /// Offers machines or room. The same offer again is no error.
     pub(crate) async fn create_offer(&self, offer: Offer) -> Result<Offer, Error> {
+        let name = offer.name.as_str();
+        if self.shelf.offers.get(name).await?.is_none() {
+            let free = match offer.kind {
+                OfferKind::Compute => None,
+                OfferKind::Storage => self.objects.free_space().await?,
+            };
+            offer.check_fits(&self.runtime.machine(), free)?;
+        }
         // The ledger comes first: there is never an offer without one.
         match offer.kind {
             OfferKind::Compute => {

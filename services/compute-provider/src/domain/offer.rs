@@ -1,5 +1,7 @@
 //! What this organisation offers to partners: machines, or room for objects.
 
+mod fits;
+
 use oc_kernel::{Classify, Kind, Money, Name, NameError, OrgId};
 use oc_trust::{Limits, Price, Visibility};
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,18 @@ pub enum OfferError {
         least: u64,
         /// The most it may be.
         most: u64,
+        /// What was given.
+        found: u64,
+    },
+    /// More than there is.
+    #[error("this machine has {has} {amount} for an offer of {}, not {found}", kind.as_str())]
+    Beyond {
+        /// What is offered.
+        kind: OfferKind,
+        /// Which number.
+        amount: Amount,
+        /// What there is for it.
+        has: u64,
         /// What was given.
         found: u64,
     },

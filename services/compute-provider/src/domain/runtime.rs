@@ -20,6 +20,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// What isolation this machine gives, found out by trying.
     async fn sandbox(&self) -> SandboxReport;
 
+    /// What the machines that attempts run on have in all.
+    fn machine(&self) -> Resources;
+
     /// Starts an attempt and returns once it is on its way; `events` then carries what happens, in
     /// order, and closes after [`Event::Ended`]. An attempt that runs already is left alone.
     ///

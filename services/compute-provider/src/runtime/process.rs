@@ -20,6 +20,7 @@ use super::keeper::{self, Running, Start};
 use super::places::Places;
 use super::protocol;
 use crate::domain::attempt::AttemptKey;
+use crate::domain::resources::Resources;
 use crate::domain::runtime::{AttemptEvent, AttemptSpec, Runtime, RuntimeError, SandboxReport};
 
 /// The runner's program.
@@ -73,6 +74,7 @@ struct Inner {
     running: Mutex<BTreeMap<AttemptKey, Slot>>,
     /// Tells that an attempt is no longer just starting.
     begun: Notify,
+    sweeping: tokio::sync::Mutex<()>,
 }
 
 /// An attempt between the wish to start it and its end.
@@ -125,6 +127,7 @@ impl ProcessRuntime {
             sandbox: Mutex::default(),
             running: Mutex::default(),
             begun: Notify::new(),
+            sweeping: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -294,6 +297,15 @@ impl Runtime for ProcessRuntime {
         }
     }
 
+    fn machine(&self) -> Resources {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let system = rustix::system::sysinfo();
+        Resources {
+            cores: u32::try_from(cores).unwrap_or(u32::MAX),
+            memory_bytes: system.totalram.saturating_mul(u64::from(system.mem_unit)),
+        }
+    }
+
     async fn start(
         &self,
         spec: AttemptSpec,
@@ -343,6 +355,8 @@ impl Runtime for ProcessRuntime {
         if self.lock().contains_key(attempt) {
             return Err(RuntimeError::Failed(format!("{attempt} still runs")));
         }
+        // The end of an attempt and its release may both come here, and two cannot take one tree apart.
+        let _alone = self.0.sweeping.lock().await;
         let folder = self.place(attempt).folder;
         blocking(move || remove_tree(&folder).map_err(|error| cannot("remove", &folder, &error)))
             .await

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use oc_compute_provider::domain::attempt::AttemptKey;
+use oc_compute_provider::domain::resources::Resources;
 use oc_compute_provider::domain::runtime::{
     AttemptEvent, AttemptReport, AttemptSpec, End, Event, LogLine, Measured, Phase, Runtime,
     RuntimeError, SandboxReport,
@@ -137,6 +138,13 @@ impl Stage {
 impl Runtime for Stage {
     async fn sandbox(&self) -> SandboxReport {
         self.sandbox.clone()
+    }
+
+    fn machine(&self) -> Resources {
+        Resources {
+            cores: 16,
+            memory_bytes: 1 << 40,
+        }
     }
 
     async fn start(

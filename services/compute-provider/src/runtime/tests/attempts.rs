@@ -255,6 +255,22 @@ async fn neither_log_nor_failure_names_where_attempts_lie_here() {
 }
 
 #[tokio::test]
+async fn an_end_and_a_release_take_a_large_folder_apart_together() {
+    let bench = bench().await;
+    let script = "for i in $(seq 40); do mkdir -p d$i/a/b; for j in $(seq 25); do : > d$i/a/b/$j; done; done";
+    let mut spec = shell(script);
+    spec.document = spec.document.replace("\"glob\":\"*\"", "\"glob\":\"none\"");
+    let key = spec.key;
+    bench.run(spec).await;
+    bench.runtime.stop(&key).await.unwrap();
+    let sweeps = (0..4).map(|_| bench.runtime.sweep(&key));
+    for swept in futures::future::join_all(sweeps).await {
+        swept.unwrap();
+    }
+    assert_eq!(bench.attempt_folders(), 0);
+}
+
+#[tokio::test]
 async fn an_attempt_that_runs_is_not_started_twice() {
     let bench = bench().await;
     let spec = shell("echo begun; sleep 1000");
