@@ -265,11 +265,15 @@ impl Driver {
         }
     }
 
-    /// Nobody else writes a run: a newer revision is our own, whose answer was lost.
+    /// Nobody else writes the state of a run: a newer revision is our own, whose answer was lost, or says that its
+    /// user was removed.
     async fn catch_up(&mut self) {
         let key = self.seen.key.clone();
         match self.context.shelf.runs.get(&key).await {
-            Ok(Some(stored)) => self.seen.revision = stored.revision,
+            Ok(Some(stored)) => {
+                self.seen.revision = stored.revision;
+                self.seen.value.spec = stored.value.spec;
+            }
             Ok(None) | Err(_) => tokio::time::sleep(WRITE_PAUSE).await,
         }
     }

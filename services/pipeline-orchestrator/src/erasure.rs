@@ -1,4 +1,5 @@
-//! Deletes who somebody was under grants once their account is gone: their pseudonyms then tell nobody anything.
+//! Deletes who somebody was once their account is gone: the pseudonyms under grants, which then tell nobody anything,
+//! and the name in what is kept of their runs.
 
 use std::time::Duration;
 
@@ -54,13 +55,29 @@ async fn answer(shelf: Shelf, event: CloudEvent) -> Answer {
     }
 }
 
-/// Deletes a user's pseudonyms; not while a run of theirs is on its way, whose attempts would get new ones.
+/// Whose a run is whose user was removed.
+const NOBODY: &str = "removed user";
+
+/// Deletes a user's pseudonyms and takes the user out of their runs; not while a run of theirs is on its way, whose
+/// attempts would get new ones.
 pub(crate) async fn forget(shelf: &Shelf, user: &str) -> Result<bool, StoreError> {
     let runs = shelf.runs.all(&Query::equals("user", user)).await?;
     if runs.iter().any(|seen| !seen.value.run.state().is_final()) {
         return Ok(false);
     }
+    for mut seen in runs {
+        // Not one name for all, which would tell whose several runs were.
+        seen.value.spec.user = format!("removed-{}", seen.value.run.id());
+        NOBODY.clone_into(&mut seen.value.spec.user_name);
+        shelf.runs.replace(&seen, Vec::new()).await?;
+    }
     let own = Query::prefix(format!("{user}/"));
+    for operation in shelf.operations.all(&own).await? {
+        shelf
+            .operations
+            .delete(&operation.key, Expect::Any, Vec::new())
+            .await?;
+    }
     for pseudonym in shelf.pseudonyms.all(&own).await? {
         shelf
             .pseudonyms

@@ -48,6 +48,15 @@ pub(crate) fn may_see(caller: &Principal, document: &RunDocument) -> bool {
         || document.spec.user == user_of(caller).0
 }
 
+/// Who says something to a run. What is kept of it outlives accounts, so it names nobody.
+fn role_of(caller: &Principal, document: &RunDocument) -> &'static str {
+    match caller {
+        Principal::Service(_) => "a service of ours",
+        _ if document.spec.user == user_of(caller).0 => "its user",
+        _ => "an operator",
+    }
+}
+
 impl Orchestrator {
     pub(crate) fn new(context: Arc<Context>, hub: Hub, begin: mpsc::Sender<RunId>) -> Self {
         Self {
@@ -339,7 +348,7 @@ impl Orchestrator {
         if !seen.run.state().is_final() {
             let event = Event::Cancel {
                 by: seen.run.org(),
-                text: format!("stopped by {}", user_of(caller).1),
+                text: format!("stopped by {}", role_of(caller, &seen)),
             };
             self.say(seen.run.id(), event).await?;
         }
@@ -362,7 +371,7 @@ impl Orchestrator {
         }
         let event = Event::Retry {
             by: seen.run.org(),
-            text: format!("started again by {}", user_of(caller).1),
+            text: format!("started again by {}", role_of(caller, &seen)),
         };
         self.say(seen.run.id(), event).await?;
         self.get(caller, run_id).await

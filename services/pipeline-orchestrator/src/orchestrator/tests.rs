@@ -27,7 +27,7 @@ use tonic::{Response, Status};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::documents::{Batch, Charge, Shelf, Spec, batch_key};
+use crate::documents::{Batch, Charge, Operation, Shelf, Spec, batch_key};
 use crate::erasure::forget;
 use crate::ports::{BehindTheDoor, RemoteBooks, RemoteCatalogue, RemoteGrants, RemoteObjects};
 use crate::settings::Settings;
@@ -217,7 +217,7 @@ async fn a_run_is_cancelled_once_however_often_that_is_said() {
     let over = [pb::RunState::Releasing, pb::RunState::Cancelled].map(i32::from);
     assert!(over.contains(&first.state), "{first:?}");
     let cause = first.cause.unwrap();
-    assert_eq!(cause.text, "stopped by ada");
+    assert_eq!(cause.text, "stopped by its user");
     let again = desk.orchestrator.cancel(&user("ada"), &run).await.unwrap();
     assert!(over.contains(&again.state), "{again:?}");
     let document = desk.orchestrator.document(&user("ada"), &run).await;
@@ -437,7 +437,7 @@ fn a_run_that_is_over_costs_what_the_books_charge_once_they_say_so() {
 }
 
 #[tokio::test]
-async fn a_removed_users_pseudonyms_go_once_their_runs_are_over() {
+async fn a_removed_users_pseudonyms_and_name_go_once_their_runs_are_over() {
     let desk = Desk::open().await;
     let context = &desk.orchestrator.context;
     let shelf = &context.shelf;
@@ -454,7 +454,23 @@ async fn a_removed_users_pseudonyms_go_once_their_runs_are_over() {
     assert_eq!(known().await, ["ada/own", "bob/own"]);
     shelf.runs.delete(&run, Expect::Any, vec![]).await.unwrap();
     let (by, text) = (me(), "enough".to_owned());
-    desk.store(vec![Event::Cancel { by, text }]).await;
+    let run = desk.store(vec![Event::Cancel { by, text }]).await;
+    let operation = Operation {
+        run: run.parse().unwrap(),
+        request: "digest".to_owned(),
+    };
+    let operations = &shelf.operations;
+    operations
+        .create("ada/op-1", &operation, vec![])
+        .await
+        .unwrap();
     assert!(forget(shelf, "ada").await.unwrap());
     assert_eq!(known().await, ["bob/own"]);
+    let kept = shelf.runs.require(&run).await.unwrap().value;
+    assert_eq!(kept.spec.user_name, "removed user");
+    let written = serde_json::to_string(&kept).unwrap();
+    assert!(!written.contains("\"ada"), "{written}");
+    assert!(operations.all(&Query::all()).await.unwrap().is_empty());
+    // Saying it again does no harm.
+    assert!(forget(shelf, "ada").await.unwrap());
 }
