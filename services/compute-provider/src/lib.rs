@@ -300,6 +300,7 @@ fn access() -> Vec<Access> {
         "ObjectsService/RequestUpload",
         "ObjectsService/GetUpload",
         "ObjectsService/OpenDownload",
+        "ObjectsService/RemoveOutputs",
     ];
     let own = |methods: &[&'static str], role| {
         let path = |method: &&str| format!("/oc.compute.v1.{method}");

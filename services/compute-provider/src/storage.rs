@@ -7,6 +7,7 @@
 mod deliver;
 mod files;
 mod guard;
+mod leftovers;
 mod owners;
 mod people;
 mod step_objects;

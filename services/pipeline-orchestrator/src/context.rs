@@ -6,7 +6,7 @@ use oc_door::Door;
 use oc_kernel::Clock;
 
 use crate::documents::Shelf;
-use crate::ports::{Books, Catalogue, Federation, Grants, Objects};
+use crate::ports::{Books, Catalogue, Federation, Grants, Objects, Outputs};
 use crate::settings::Settings;
 
 /// The documents, the ways to others, and the settings.
@@ -17,6 +17,7 @@ pub(crate) struct Context {
     pub(crate) grants: Arc<dyn Grants>,
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) books: Arc<dyn Books>,
+    pub(crate) outputs: Arc<dyn Outputs>,
     pub(crate) door: Door,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,

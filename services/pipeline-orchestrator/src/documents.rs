@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use oc_kernel::{GrantId, Money, Name, RunId};
 use oc_proto::federation::v1::{ReservedItem, SubmitRequest};
 use oc_proto::pipeline::v1::{CountedInput, WatchRunResponse};
@@ -23,6 +24,8 @@ static EVENTS: Collection = Collection::new("run-events", &[]);
 static SUBMISSIONS: Collection = Collection::new("submissions", &[]);
 static OPERATIONS: Collection = Collection::new("operations", &[]);
 static PSEUDONYMS: Collection = Collection::new("pseudonyms", &[]);
+static CLEARINGS: Collection =
+    Collection::new("clearings", &[Index::pointer("state", "/state")]);
 static WALL_TIMES: Collection = Collection::new("wall-times", &[]);
 
 /// The collections.
@@ -38,6 +41,8 @@ pub(crate) struct Shelf {
     pub(crate) operations: Documents<Operation>,
     /// Who a user is under a grant, by user and grant.
     pub(crate) pseudonyms: Documents<Pseudonym>,
+    /// What is to become of the outputs of runs, by run.
+    pub(crate) clearings: Documents<Clearing>,
     /// How long later attempts asked to run, by run and attempt.
     pub(crate) wall_times: Documents<WallTime>,
 }
@@ -50,6 +55,7 @@ impl Shelf {
             submissions: Documents::new(store.clone(), &SUBMISSIONS, 1),
             operations: Documents::new(store.clone(), &OPERATIONS, 1),
             pseudonyms: Documents::new(store.clone(), &PSEUDONYMS, 1),
+            clearings: Documents::new(store.clone(), &CLEARINGS, 1),
             wall_times: Documents::new(store.clone(), &WALL_TIMES, 1),
         }
     }
@@ -159,6 +165,25 @@ pub(crate) struct Operation {
 pub(crate) struct Pseudonym {
     /// Random.
     pub(crate) pseudonym: String,
+}
+
+/// What is to become of the outputs of a run, written before it has any.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Clearing {
+    /// Whether that was done.
+    pub(crate) state: ClearingState,
+    /// When the run began or was started again.
+    pub(crate) since: Timestamp,
+}
+
+/// How far a clearing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ClearingState {
+    /// Once the run is over, what does not count is to go.
+    Due,
+    /// That has gone.
+    Done,
 }
 
 /// What an attempt asked for.

@@ -4,6 +4,7 @@
 //! What a run is and what follows from what lives in `oc-workflow`; this service asks, stores and tells. It
 //! knows no store of objects, no process and no cluster.
 
+mod clearing;
 mod context;
 mod documents;
 mod driver;
@@ -43,7 +44,9 @@ use context::Context;
 use documents::Shelf;
 use hub::Hub;
 use orchestrator::Orchestrator;
-use ports::{BehindTheDoor, RemoteBooks, RemoteCatalogue, RemoteGrants, RemoteObjects};
+use ports::{
+    BehindTheDoor, OutputsAtTheirOwner, RemoteBooks, RemoteCatalogue, RemoteGrants, RemoteObjects,
+};
 
 /// The name of this service.
 pub const NAME: &str = "pipeline-orchestrator";
@@ -101,6 +104,7 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
         grants: Arc::new(RemoteGrants::new(&switchboard, NAME)),
         objects: Arc::new(RemoteObjects::new(&switchboard, NAME)),
         books: Arc::new(RemoteBooks::new(&switchboard, NAME)),
+        outputs: Arc::new(OutputsAtTheirOwner::new(door.clone())),
         door,
         clock,
         settings,
@@ -118,6 +122,7 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
     let users = erasure::subscribe(&*bus).await?;
     let relay = Relay::new(outbox, bus);
     let forgetful = context.shelf.clone();
+    let clearing = context.clone();
     Ok(App {
         rest,
         openapi,
@@ -136,6 +141,7 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
             Worker::new("pipeline-runs", move |stop| {
                 supervisor::supervise(context, hub, beginnings, runs, stop)
             }),
+            Worker::new("pipeline-clearing", move |stop| clearing::run(clearing, stop)),
             Worker::new("pipeline-erasure", move |stop| {
                 erasure::run(forgetful, users, stop)
             }),

@@ -14,6 +14,7 @@ use oc_workflow::canonical;
 use oc_workflow::run::{DataNeed, Event, Run, RunState};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clearing;
 use crate::context::Context;
 use crate::documents::{Operation, RunDocument};
 use crate::driver::Word;
@@ -115,6 +116,7 @@ impl Orchestrator {
         }
         let planned = planning::plan_run(&self.context, caller, &id.to_string(), asked).await?;
         let document = self.new_document(id, planned).await?;
+        clearing::expect(&self.context, id).await?;
         match self
             .context
             .shelf
@@ -369,6 +371,7 @@ impl Orchestrator {
                 "run {run_id} is {state}: only one that failed or was cancelled can be started again"
             )));
         }
+        clearing::expect(&self.context, seen.run.id()).await?;
         let event = Event::Retry {
             by: seen.run.org(),
             text: format!("started again by {}", role_of(caller, &seen)),

@@ -6,6 +6,7 @@ mod catalogue;
 mod federation;
 mod grants;
 mod objects;
+mod outputs;
 
 pub(crate) use books::{Books, RemoteBooks};
 pub(crate) use catalogue::{Catalogue, RemoteCatalogue};
@@ -14,3 +15,4 @@ pub(crate) use federation::AttemptEvents;
 pub(crate) use federation::{BehindTheDoor, Federation};
 pub(crate) use grants::{Grants, RemoteGrants};
 pub(crate) use objects::{Objects, RemoteObjects};
+pub(crate) use outputs::{Outputs, OutputsAtTheirOwner};

@@ -4099,6 +4099,30 @@ pub struct OpenDownloadResponse {
     #[prost(uint64, tag = "3")]
     pub expires_at_ms: u64,
 }
+/// Names attempts whose outputs count for nothing.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveOutputsRequest {
+    /// Storage listing.
+    #[prost(string, tag = "1")]
+    pub listing_id: ::prost::alloc::string::String,
+    /// The attempts, at most 100. What others left, and what is not the caller's, stays.
+    #[prost(string, repeated, tag = "2")]
+    pub attempt_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What was removed.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveOutputsResponse {
+    /// Objects and uploads that are gone.
+    #[prost(uint64, tag = "1")]
+    pub removed: u64,
+    /// True where more is left: to be called again.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
 /// Generated client implementations.
 pub mod objects_service_client {
     #![allow(
@@ -4270,6 +4294,33 @@ pub mod objects_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Removes what attempts of the caller have left and nobody will read.
+        pub async fn remove_outputs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveOutputsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveOutputsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/oc.federation.v1.ObjectsService/RemoveOutputs",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("oc.federation.v1.ObjectsService", "RemoveOutputs"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4307,6 +4358,14 @@ pub mod objects_service_server {
             request: tonic::Request<super::OpenDownloadRequest>,
         ) -> std::result::Result<
             tonic::Response<super::OpenDownloadResponse>,
+            tonic::Status,
+        >;
+        /// Removes what attempts of the caller have left and nobody will read.
+        async fn remove_outputs(
+            &self,
+            request: tonic::Request<super::RemoveOutputsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveOutputsResponse>,
             tonic::Status,
         >;
     }
@@ -4507,6 +4566,51 @@ pub mod objects_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OpenDownloadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/oc.federation.v1.ObjectsService/RemoveOutputs" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveOutputsSvc<T: ObjectsService>(pub Arc<T>);
+                    impl<
+                        T: ObjectsService,
+                    > tonic::server::UnaryService<super::RemoveOutputsRequest>
+                    for RemoveOutputsSvc<T> {
+                        type Response = super::RemoveOutputsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveOutputsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ObjectsService>::remove_outputs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveOutputsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

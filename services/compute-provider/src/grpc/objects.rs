@@ -1,5 +1,6 @@
 //! The objects role of the federation.
 
+use oc_kernel::AttemptId;
 use oc_proto::federation::v1 as fed;
 use oc_proto::federation::v1::objects_service_server::ObjectsService;
 use oc_service::OrStatus as _;
@@ -93,6 +94,26 @@ impl ObjectsService for Provider {
             object: Some(about),
             token: opened.token.text,
             expires_at_ms: opened.token.expires_at_ms,
+        }))
+    }
+
+    async fn remove_outputs(
+        &self,
+        request: Request<fed::RemoveOutputsRequest>,
+    ) -> Answer<fed::RemoveOutputsResponse> {
+        let caller = calling(self, &request).await?;
+        let it = request.into_inner();
+        let answer = async {
+            let listing = parse("listing_id", &it.listing_id)?;
+            let attempts = it.attempt_ids.iter().map(|id| parse("attempt_ids", id));
+            let attempts: Vec<AttemptId> = attempts.collect::<Result<_, Error>>()?;
+            self.remove_outputs(&caller.consumer, &listing, &attempts)
+                .await
+        };
+        let removed = answer.await.or_status()?;
+        Ok(Response::new(fed::RemoveOutputsResponse {
+            removed: removed.objects,
+            more: removed.more,
         }))
     }
 }

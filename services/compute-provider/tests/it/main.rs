@@ -16,6 +16,7 @@ mod ends;
 mod faces;
 mod grants;
 mod leaving;
+mod leftovers;
 mod listed;
 mod logs;
 mod many;

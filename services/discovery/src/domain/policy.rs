@@ -19,7 +19,9 @@ pub(crate) fn may_call(service: &str, path: &str, purpose: &Purpose) -> bool {
         ("compute-provider", "ComputeService", Purpose::Grant(_)) => is_about_a_grant(method),
         ("compute-provider", "DataService", Purpose::Run(_)) => method == "Access",
         ("pipeline-orchestrator", "ComputeService", Purpose::Run(_)) => !is_about_a_grant(method),
-        ("pipeline-orchestrator", "ObjectsService", Purpose::Run(_)) => method == "OpenDownload",
+        ("pipeline-orchestrator", "ObjectsService", Purpose::Run(_)) => {
+            matches!(method, "OpenDownload" | "RemoveOutputs")
+        }
         _ => false,
     }
 }
@@ -133,6 +135,12 @@ mod tests {
                 "ObjectsService/RequestUpload",
                 &run,
                 false,
+            ),
+            (
+                "pipeline-orchestrator",
+                "ObjectsService/RemoveOutputs",
+                &run,
+                true,
             ),
             (
                 "compute-provider",

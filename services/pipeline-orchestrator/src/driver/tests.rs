@@ -27,7 +27,9 @@ use crate::NAME;
 use crate::context::Context;
 use crate::documents::{RunDocument, Shelf};
 use crate::orchestrator::tests::document_with;
-use crate::ports::{AttemptEvents, Federation, Grants, Objects, RemoteBooks, RemoteCatalogue};
+use crate::ports::{
+    AttemptEvents, Federation, Grants, Objects, OutputsAtTheirOwner, RemoteBooks, RemoteCatalogue,
+};
 use crate::settings::Settings;
 use crate::submission::{pseudonym, submission};
 
@@ -205,6 +207,11 @@ async fn context(site: Arc<Site>, grants: Vec<GrantMessage>) -> Arc<Context> {
         grants: Arc::new(Held(grants)),
         objects: Arc::new(Storage),
         books: Arc::new(RemoteBooks::new(&board, NAME)),
+        outputs: Arc::new(OutputsAtTheirOwner::new(Door::new(
+            &board,
+            NAME,
+            clock.clone(),
+        ))),
         door: Door::new(&board, NAME, clock.clone()),
         clock,
         settings: Settings::default(),

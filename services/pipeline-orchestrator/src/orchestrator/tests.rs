@@ -29,7 +29,9 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::documents::{Batch, Charge, Operation, Shelf, Spec, batch_key};
 use crate::erasure::forget;
-use crate::ports::{BehindTheDoor, RemoteBooks, RemoteCatalogue, RemoteGrants, RemoteObjects};
+use crate::ports::{
+    BehindTheDoor, OutputsAtTheirOwner, RemoteBooks, RemoteCatalogue, RemoteGrants, RemoteObjects,
+};
 use crate::settings::Settings;
 use crate::submission::pseudonym;
 use crate::{NAME, request, rest, supervisor};
@@ -73,8 +75,8 @@ impl IdentityService for Discovery {
 }
 
 /// An orchestrator whose other services do not answer, with the task that drives runs.
-struct Desk {
-    orchestrator: Orchestrator,
+pub(crate) struct Desk {
+    pub(crate) orchestrator: Orchestrator,
     stop: CancellationToken,
 }
 
@@ -89,7 +91,7 @@ impl Desk {
         Self::with(Settings::default(), |_| ()).await
     }
 
-    async fn with(settings: Settings, others: impl FnOnce(&Switchboard)) -> Self {
+    pub(crate) async fn with(settings: Settings, others: impl FnOnce(&Switchboard)) -> Self {
         let board = Switchboard::new();
         let discovery = tonic::service::Routes::new(IdentityServiceServer::new(Discovery));
         board.register("discovery", discovery.into_axum_router());
@@ -104,6 +106,7 @@ impl Desk {
             grants: Arc::new(RemoteGrants::new(&board, NAME)),
             objects: Arc::new(RemoteObjects::new(&board, NAME)),
             books: Arc::new(RemoteBooks::new(&board, NAME)),
+            outputs: Arc::new(OutputsAtTheirOwner::new(door.clone())),
             door,
             clock,
             settings,
