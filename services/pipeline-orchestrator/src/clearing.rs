@@ -35,7 +35,10 @@ pub(crate) async fn expect(context: &Context, run: RunId) -> Result<(), StoreErr
         since: context.clock.now(),
     };
     let key = run.to_string();
-    let put = context.shelf.clearings.put(&key, &due, Expect::Any, Vec::new());
+    let put = context
+        .shelf
+        .clearings
+        .put(&key, &due, Expect::Any, Vec::new());
     put.await.map(drop)
 }
 

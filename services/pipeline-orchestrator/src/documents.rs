@@ -24,8 +24,7 @@ static EVENTS: Collection = Collection::new("run-events", &[]);
 static SUBMISSIONS: Collection = Collection::new("submissions", &[]);
 static OPERATIONS: Collection = Collection::new("operations", &[]);
 static PSEUDONYMS: Collection = Collection::new("pseudonyms", &[]);
-static CLEARINGS: Collection =
-    Collection::new("clearings", &[Index::pointer("state", "/state")]);
+static CLEARINGS: Collection = Collection::new("clearings", &[Index::pointer("state", "/state")]);
 static WALL_TIMES: Collection = Collection::new("wall-times", &[]);
 
 /// The collections.

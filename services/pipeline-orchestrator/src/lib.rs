@@ -141,7 +141,9 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
             Worker::new("pipeline-runs", move |stop| {
                 supervisor::supervise(context, hub, beginnings, runs, stop)
             }),
-            Worker::new("pipeline-clearing", move |stop| clearing::run(clearing, stop)),
+            Worker::new("pipeline-clearing", move |stop| {
+                clearing::run(clearing, stop)
+            }),
             Worker::new("pipeline-erasure", move |stop| {
                 erasure::run(forgetful, users, stop)
             }),

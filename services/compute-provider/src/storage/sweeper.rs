@@ -68,7 +68,12 @@ impl Provider {
         Ok(())
     }
 
-    pub(super) async fn give_up(&self, offer: &Name, key: &ObjectKey, upload: &Upload) -> Result<(), Error> {
+    pub(super) async fn give_up(
+        &self,
+        offer: &Name,
+        key: &ObjectKey,
+        upload: &Upload,
+    ) -> Result<(), Error> {
         files::remove(&self.part(&upload.id)).await?;
         self.uploads.forget(&upload.id);
         self.change_room(offer, |room| {
