@@ -35,7 +35,7 @@ pub(crate) async fn download(
 
 async fn fetch_all(context: &Context, results: &GetResultsResponse, folder: &Path) -> Outcome {
     let tree = Tree::of(results)?;
-    for file in tree.files.values().filter(|file| file.path.is_empty()) {
+    if let Some(file) = tree.files.values().find(|file| file.path.is_empty()) {
         return Err(CommandError::input(format!(
             "{} lies in a partner's storage",
             file.name
