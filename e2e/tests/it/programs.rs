@@ -25,7 +25,7 @@ async fn offering(north: &Terminal<'_>) {
         "opencloud dataset import sentinel-2-demo testdata/sentinel/*/*.json",
         "opencloud service add sentinel-pictures 1.0 testdata/workflows/sentinel-pictures.cwl",
         "opencloud offer compute machines --cores 2 --memory 1GiB",
-        "opencloud offer storage results --size 10GB",
+        "opencloud offer storage results --size 100MB",
     ] {
         north.json(line);
     }
@@ -143,7 +143,7 @@ async fn the_catalogue_and_the_datasets_are_asked_from_the_command_line() {
         &["0 images", "the nearest is"],
     );
     north.reads("opencloud dataset reservations", &["nothing is reserved"]);
-    north.reads("opencloud offer list", &["10 GB stored", "nothing"]);
+    north.reads("opencloud offer list", &["100 MB stored", "nothing"]);
 
     let address = node.client().base().to_owned();
     let token = node.data().join("admin.token");

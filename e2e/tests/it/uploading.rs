@@ -79,7 +79,7 @@ async fn files_of_this_machine_are_uploaded_and_read_by_a_run() {
     north.types(&format!("{run} {alice} --input 'files=@hello world.txt'"));
     assert_eq!(said(&north, alice, folder.path()), "hello\n");
     let digest = told.split("inputs-admin/").nth(1).unwrap();
-    let theirs = format!("oc:{key}{}/hello_world.txt", &digest[..16]);
+    let theirs = format!("oc://{key}{}/hello_world.txt", &digest[..16]);
     let file = format!(r#"files=[{{"class":"File","location":"{theirs}"}}]"#);
     north.types(&format!("{run} --input '{file}'"));
     let stolen = format!("{run} {alice} --input '{file}'");

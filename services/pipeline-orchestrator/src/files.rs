@@ -2,7 +2,7 @@
 //!
 //! Here a File's location is `oc:<owner>/<role>/<key>`. In a fragment's job it is `input:<name>`, with
 //! the object listed beside it, so that no value ever holds a way to somebody's bytes. A person names a file that
-//! lies in storage of ours as `oc:storage.<offer>/<key>`.
+//! lies in storage of ours as `oc://storage.<offer>/<key>`.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(crate) const STORAGE: &str = "storage.";
 
 /// The listing and the key that a location names, where it is one of storage of ours as people write it.
 pub(crate) fn stored(location: &str) -> Option<(Name, ObjectKey)> {
-    let (listing, key) = location.strip_prefix("oc:")?.split_once('/')?;
+    let (listing, key) = location.strip_prefix("oc://")?.split_once('/')?;
     let listing = listing.starts_with(STORAGE).then_some(listing)?;
     Some((listing.parse().ok()?, key.parse().ok()?))
 }
@@ -296,13 +296,13 @@ mod tests {
     #[test]
     fn a_file_in_storage_of_ours_is_filled_in_wherever_it_stands() {
         let object = known("a/red.tif").object;
-        let at = "oc:storage.results/a/red.tif";
+        let at = "oc://storage.results/a/red.tif";
         let (listing, key) = stored(at).unwrap();
         assert_eq!((listing.as_str(), &key), ("storage.results", &object.key));
         for other in [
             "oc:dataset.x/a",
-            "oc:storage.x",
-            "oc:storage.x/../a",
+            "oc://storage.x",
+            "oc://storage.x/../a",
             "file:///etc/passwd",
             "storage.x/a",
         ] {

@@ -64,7 +64,7 @@ pub mod input_value {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Value {
         /// A CWL value, JSON: number, string, boolean, array, record, File with `contents`, or File in a storage offer of
-        /// ours with the location `oc:storage.NAME/KEY`.
+        /// ours with the location `oc://storage.NAME/KEY`.
         #[prost(string, tag = "1")]
         Json(::prost::alloc::string::String),
         /// Files of a dataset: File for one asset of one image, File\[\] for more, in the order of the images.

@@ -11,7 +11,7 @@ use super::{DatasetQuery, Sha256};
 pub enum InputError {
     /// A CWL file that points somewhere.
     #[error(
-        "`{0}` points at a file by location: upload the file and name it as `oc:storage.NAME/KEY`, or give its \
+        "`{0}` points at a file by location: upload the file and name it as `oc://storage.NAME/KEY`, or give its \
          `contents`"
     )]
     Location(String),
@@ -108,8 +108,8 @@ impl Input {
     }
 }
 
-/// Begin of the location of an object in a storage offer of ours, `oc:storage.NAME/KEY`, which is looked up.
-const STORED: &str = "oc:storage.";
+/// Begin of the location of an object in a storage offer of ours, `oc://storage.NAME/KEY`, which is looked up.
+const STORED: &str = "oc://storage.";
 
 /// A literal points nowhere but at objects of ours: not at this machine's files, not at a partner's URL.
 fn check_literal(value: &Value, depth: usize) -> Result<(), InputError> {
@@ -150,16 +150,16 @@ mod tests {
             json!([{"class": "File", "path": "/etc/passwd"}]),
             json!({"inner": [{"class": "Directory", "location": "http://10.0.0.1/"}]}),
             json!({"class": "File", "contents": "", "secondaryFiles": [{"class": "File", "path": "/x"}]}),
-            json!({"class": "File", "location": "oc:storage.results/a", "path": "/etc/passwd"}),
+            json!({"class": "File", "location": "oc://storage.results/a", "path": "/etc/passwd"}),
             json!({"class": "File", "location": "oc:org-1/data/a"}),
-            json!({"class": "Directory", "location": "oc:storage.results/a"}),
+            json!({"class": "Directory", "location": "oc://storage.results/a"}),
         ] {
             let error = Input::literal(value).unwrap_err();
             assert!(matches!(error, InputError::Location(_)), "{error}");
         }
         let file = json!({"class": "File", "basename": "a.txt", "contents": "hello"});
         assert_eq!(Input::literal(file.clone()), Ok(Input::Value(file)));
-        let stored = json!([{"class": "File", "location": "oc:storage.results/a/b.txt"}]);
+        let stored = json!([{"class": "File", "location": "oc://storage.results/a/b.txt"}]);
         assert_eq!(Input::literal(stored.clone()), Ok(Input::Value(stored)));
     }
 

@@ -113,7 +113,7 @@ impl<'a> Uploads<'a> {
         }
         Ok(json!({
             "class": "File",
-            "location": format!("oc:storage.{offer}/{key}"),
+            "location": format!("oc://storage.{offer}/{key}"),
             "basename": name,
             "checksum": format!("sha256${sha256}"),
             "size": length,

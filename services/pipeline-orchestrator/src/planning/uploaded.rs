@@ -63,7 +63,7 @@ pub(super) async fn in_value(
             continue;
         }
         let (listing, key) = files::stored(location)
-            .ok_or_else(|| wrong(format!("`{location}` is no `oc:storage.NAME/KEY`")))?;
+            .ok_or_else(|| wrong(format!("`{location}` is no `oc://storage.NAME/KEY`")))?;
         let object = find(context, caller, input, &listing, &key).await?;
         let object = object.map_err(wrong)?;
         known_files.push(known(object.clone(), listing));

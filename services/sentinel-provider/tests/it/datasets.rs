@@ -70,7 +70,7 @@ async fn a_faulty_collection_or_price_makes_nothing() {
         ),
         (
             json!({"collection_json": collection("a"), "price": {"currency": "EUR", "egress_gib_micros": 1}}),
-            "on the compute offer beside it",
+            "of the compute offer beside it",
         ),
         (
             json!({"collection_json": collection("a"), "price": {"currency": "EUR", "core_hour_micros": 1}}),
