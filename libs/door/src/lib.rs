@@ -9,10 +9,12 @@ mod bulk;
 mod door;
 mod inbound;
 mod partner;
+mod price;
 mod role;
 
 pub use bulk::{BULK_TOKEN, BulkBody, BulkRole, LENGTH, SHA256};
 pub use door::{Door, DoorError, Identity};
 pub use inbound::{Caller, DoorAuthenticator, STATEMENT, caller};
 pub use partner::{OUTBOUND, PARTNER, PURPOSE, ParsePurposeError, PartnerChannel, Purpose};
+pub use price::{price, price_message};
 pub use role::service_of;

@@ -51,6 +51,6 @@ pub use manifest::{Artefact, Manifest};
 pub use merkle::Frontier;
 pub use orgkeys::{LocalSigner, NodeKeys, OrgKeys, RootKeys, Seeds};
 pub use peer::{ParsePeerIdError, PeerId};
-pub use price::{Chargeable, Currency, Price, charge};
+pub use price::{Chargeable, Currency, ParseCurrencyError, Price, charge};
 pub use purpose::Purpose;
 pub use usage::{Outcome, RecordId, UsageRecord, record_id};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use oc_kernel::{Money, Name, PageRequest, PageToken};
+use oc_door::price_message;
+use oc_kernel::{Name, PageRequest, PageToken};
 use oc_proto::catalog::v1 as pb;
 use oc_proto::types::v1 as types;
 use oc_trust::{Interval, ListingKind, Price, Visibility};
@@ -61,30 +62,12 @@ fn kind_number(kind: ListingKind) -> i32 {
 }
 
 fn price(price: types::Price) -> Result<Price, CatalogError> {
-    let currency = price
-        .currency
-        .parse()
-        .map_err(|error| CatalogError::Offer(format!("{error}")))?;
-    Ok(Price {
-        currency,
-        core_hour: Money(price.core_hour_micros),
-        egress_gib: Money(price.egress_gib_micros),
-        storage_gib_month: Money(price.storage_gib_month_micros),
-    })
+    oc_door::price(&price).map_err(|error| CatalogError::Offer(error.to_string()))
 }
 
 /// An empty price is how a message says that something is free.
 fn is_priced(price: &types::Price) -> bool {
     *price != types::Price::default()
-}
-
-fn price_message(price: &Price) -> types::Price {
-    types::Price {
-        currency: price.currency.to_string(),
-        core_hour_micros: price.core_hour.micros(),
-        egress_gib_micros: price.egress_gib.micros(),
-        storage_gib_month_micros: price.storage_gib_month.micros(),
-    }
 }
 
 pub(crate) fn area(area: &types::BoundingBox) -> Result<Area, CatalogError> {

@@ -1,6 +1,7 @@
 //! Between the messages of the API and the types of the domain.
 
-use oc_kernel::{Money, Name, ObjectKey, OrgId};
+use oc_door::price_message;
+use oc_kernel::{Name, ObjectKey, OrgId};
 use oc_proto::catalog::v1 as catalog;
 use oc_proto::compute::v1 as pb;
 use oc_proto::federation::v1 as fed;
@@ -75,21 +76,10 @@ pub(crate) fn price(message: Option<&types::Price>) -> Result<Price, Error> {
     let Some(it) = message else {
         return Ok(Price::free(Currency::EUR));
     };
-    Ok(Price {
-        currency: parse("price.currency", &it.currency)?,
-        core_hour: Money(it.core_hour_micros),
-        egress_gib: Money(it.egress_gib_micros),
-        storage_gib_month: Money(it.storage_gib_month_micros),
+    oc_door::price(it).map_err(|error| Error::Malformed {
+        field: "price.currency",
+        reason: error.to_string(),
     })
-}
-
-pub(crate) fn price_message(it: &Price) -> types::Price {
-    types::Price {
-        currency: it.currency.to_string(),
-        core_hour_micros: it.core_hour.micros(),
-        egress_gib_micros: it.egress_gib.micros(),
-        storage_gib_month_micros: it.storage_gib_month.micros(),
-    }
 }
 
 pub(crate) fn visibility(orgs: &[String]) -> Result<Visibility, Error> {

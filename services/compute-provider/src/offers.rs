@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use oc_door::price_message;
 use oc_kernel::Name;
 use oc_proto::catalog::v1 as catalog;
 use oc_proto::types::v1 as types;
@@ -10,7 +11,7 @@ use oc_store::{Expect, Query, StoreError};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::convert::{price_message, taken_message, visible_to};
+use crate::convert::{taken_message, visible_to};
 use crate::domain::grant::Cause;
 use crate::domain::ledger::{Command, StopCause};
 use crate::domain::offer::{Offer, OfferKind, OfferState, offer_of};

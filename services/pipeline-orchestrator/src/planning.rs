@@ -17,6 +17,7 @@ use oc_cwl::Document;
 use oc_kernel::{GrantId, Money, Name, OrgId};
 use oc_proto::catalog::v1::{Listing, ListingKind};
 use oc_proto::pipeline::v1 as pb;
+use oc_proto::types::v1 as types;
 use oc_service::CallError;
 use oc_service::access::Principal;
 use oc_workflow::Steps;
@@ -291,7 +292,10 @@ pub(super) fn late(who: &str) -> CallError {
 }
 
 pub(super) fn price_of(listing: &Listing) -> Price {
-    let price = listing.price.clone().unwrap_or_default();
+    price(listing.price.clone().unwrap_or_default())
+}
+
+fn price(price: types::Price) -> Price {
     Price {
         currency: price.currency,
         core_hour: Money(price.core_hour_micros),

@@ -1,6 +1,7 @@
 //! Between the messages and the domain.
 
-use oc_kernel::{Money, Name, OrgId};
+use oc_door::price_message;
+use oc_kernel::{Name, OrgId};
 use oc_proto::catalog::v1::{Listing, ListingKind};
 use oc_proto::data::v1 as data;
 use oc_proto::federation::v1 as federation;
@@ -68,15 +69,14 @@ pub(crate) fn price(message: Option<types::Price>) -> Result<Option<Price>, Data
         what: "price",
         reason,
     };
-    let amount = |micros: i64| match micros {
-        0.. => Ok(Money(micros)),
-        _ => Err(wrong("an amount is negative".to_owned())),
-    };
     for (micros, per) in [
         (message.core_hour_micros, "core-hour"),
         (message.egress_gib_micros, "GiB out"),
         (message.storage_gib_month_micros, "GiB and month"),
     ] {
+        if micros < 0 {
+            return Err(wrong("an amount is negative".to_owned()));
+        }
         if micros > 0 {
             return Err(wrong(format!(
                 "a dataset cannot ask a price per {per}: the books charge attempts, and what is read elsewhere is held \
@@ -84,24 +84,8 @@ pub(crate) fn price(message: Option<types::Price>) -> Result<Option<Price>, Data
             )));
         }
     }
-    Ok(Some(Price {
-        currency: message
-            .currency
-            .parse()
-            .map_err(|error| wrong(format!("{error}")))?,
-        core_hour: amount(message.core_hour_micros)?,
-        egress_gib: amount(message.egress_gib_micros)?,
-        storage_gib_month: amount(message.storage_gib_month_micros)?,
-    }))
-}
-
-fn price_message(price: &Price) -> types::Price {
-    types::Price {
-        currency: price.currency.to_string(),
-        core_hour_micros: price.core_hour.micros(),
-        egress_gib_micros: price.egress_gib.micros(),
-        storage_gib_month_micros: price.storage_gib_month.micros(),
-    }
+    let price = oc_door::price(&message);
+    price.map(Some).map_err(|error| wrong(error.to_string()))
 }
 
 /// Reads the organisations that may see something.

@@ -225,11 +225,7 @@ fn bound(site: &mut Site, world: &World) {
         memory_bytes: limits.memory_bytes,
     });
     if let Some(price) = &grant.price {
-        site.price = oc_workflow::plan::Price {
-            currency: price.currency.clone(),
-            core_hour: oc_kernel::Money(price.core_hour_micros),
-            egress_gib: oc_kernel::Money(price.egress_gib_micros),
-        };
+        site.price = super::price(price.clone());
     }
     if limits.wall_seconds > 0 {
         let longest = site
