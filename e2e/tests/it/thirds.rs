@@ -47,7 +47,10 @@ fn methods() -> Vec<(String, DescriptorProto)> {
 fn put(message: &mut Vec<u8>, field: &FieldDescriptorProto, value: &[u8]) {
     let number = u32::try_from(field.number()).unwrap();
     let numeric = matches!(field.r#type(), Type::Uint32 | Type::Uint64);
-    prost::encoding::encode_varint(u64::from((number << 3) | (u32::from(!numeric) * 2)), message);
+    prost::encoding::encode_varint(
+        u64::from((number << 3) | (u32::from(!numeric) * 2)),
+        message,
+    );
     if numeric {
         let value = String::from_utf8_lossy(value).parse().unwrap();
         prost::encoding::encode_varint(value, message);
