@@ -5,6 +5,7 @@
 mod clock;
 mod code;
 mod confusable;
+mod digest;
 mod error;
 mod id;
 mod name;
@@ -15,6 +16,7 @@ mod text;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use code::Code;
 pub use confusable::{mixed_word, skeleton};
+pub use digest::{Digest, ParseDigestError};
 pub use error::{Classify, Kind};
 pub use id::{
     AttemptId, FragmentId, GrantId, Id, IdKind, LeaseId, OrgId, ParseIdError, ReservationId, RunId,

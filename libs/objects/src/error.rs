@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use oc_kernel::{Classify, Kind, ObjectKey, PageTokenError};
-
-use crate::Sha256Digest;
+use oc_kernel::{Classify, Digest, Kind, ObjectKey, PageTokenError};
 
 /// An error of the object store.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +22,9 @@ pub enum ObjectError {
         /// The key.
         key: ObjectKey,
         /// What was announced.
-        announced: Sha256Digest,
+        announced: Digest,
         /// What came.
-        found: Sha256Digest,
+        found: Digest,
     },
     /// More or fewer bytes came than were announced.
     #[error("object `{key}` has {found} bytes or more, announced were {announced}")]

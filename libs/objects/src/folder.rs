@@ -20,10 +20,10 @@ use object_store::{
     Error as DriverError, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt, PutPayload,
 };
-use oc_kernel::{ObjectKey, Page, PageRequest, PageToken};
-use sha2::{Digest, Sha256};
+use oc_kernel::{Digest, ObjectKey, Page, PageRequest, PageToken};
+use sha2::{Digest as _, Sha256};
 
-use crate::{Body, Deleted, Expected, ObjectBody, ObjectError, ObjectInfo, Objects, Sha256Digest};
+use crate::{Body, Deleted, Expected, ObjectBody, ObjectError, ObjectInfo, Objects};
 
 const INCOMING: &str = ".incoming";
 const DIGESTS: &str = ".sha256";
@@ -95,7 +95,7 @@ impl FolderObjects {
     }
 
     /// The digest beside the object, or where there is none, of the object.
-    async fn digest_of(&self, key: &ObjectKey) -> Result<Sha256Digest, ObjectError> {
+    async fn digest_of(&self, key: &ObjectKey) -> Result<Digest, ObjectError> {
         if let Ok(found) = self.store.get(&beside(key)).await {
             let text = found.bytes().await.map_err(|error| failed(key, error))?;
             let digest = std::str::from_utf8(&text).ok().and_then(|t| t.parse().ok());
@@ -109,12 +109,12 @@ impl FolderObjects {
         while let Some(part) = parts.try_next().await.map_err(|e| failed(key, e))? {
             hash.update(&part);
         }
-        let digest = Sha256Digest::from_bytes(hash.finalize().into());
+        let digest = Digest::from_bytes(hash.finalize().into());
         self.note_digest(key, digest).await?;
         Ok(digest)
     }
 
-    async fn note_digest(&self, key: &ObjectKey, digest: Sha256Digest) -> Result<(), ObjectError> {
+    async fn note_digest(&self, key: &ObjectKey, digest: Digest) -> Result<(), ObjectError> {
         let text = PutPayload::from(digest.to_string());
         let noted = self.store.put(&beside(key), text).await;
         noted.map(drop).map_err(|error| failed(key, error))
@@ -311,7 +311,7 @@ async fn receive(
     mut body: Body,
     expected: Expected,
     upload: &mut dyn MultipartUpload,
-) -> Result<(u64, Sha256Digest), ObjectError> {
+) -> Result<(u64, Digest), ObjectError> {
     let mut hash = Sha256::new();
     let mut length = 0;
     let mut parts: Vec<Bytes> = Vec::new();
@@ -334,7 +334,7 @@ async fn receive(
         }
     }
     check_length(key, expected, length, |announced| length != announced)?;
-    let found = Sha256Digest::from_bytes(hash.finalize().into());
+    let found = Digest::from_bytes(hash.finalize().into());
     if let Some(announced) = expected.sha256.filter(|announced| *announced != found) {
         return Err(ObjectError::WrongDigest {
             key: key.clone(),

@@ -6,7 +6,6 @@
 //!
 //! It knows neither who may read what, nor HTTP. A driver proves itself with `testsuite!`.
 
-mod digest;
 mod error;
 mod folder;
 mod objects;
@@ -15,7 +14,6 @@ mod signed;
 #[expect(clippy::unwrap_used, reason = "test code: a panic is its verdict")]
 pub mod testsuite;
 
-pub use digest::{ParseDigestError, Sha256Digest};
 pub use error::ObjectError;
 pub use folder::FolderObjects;
 pub use objects::{Body, Deleted, Expected, ObjectBody, ObjectInfo, Objects, body};

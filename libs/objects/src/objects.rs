@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
-use oc_kernel::{ObjectKey, Page, PageRequest};
+use oc_kernel::{Digest, ObjectKey, Page, PageRequest};
 
-use crate::{ObjectError, Sha256Digest};
+use crate::ObjectError;
 
 /// Bytes on their way in.
 pub type Body = BoxStream<'static, std::io::Result<Bytes>>;
@@ -25,7 +25,7 @@ pub struct Expected {
     /// Exact length in bytes.
     pub length: Option<u64>,
     /// Digest of the whole.
-    pub sha256: Option<Sha256Digest>,
+    pub sha256: Option<Digest>,
 }
 
 /// What is known about an object.
@@ -36,7 +36,7 @@ pub struct ObjectInfo {
     /// Its length in bytes.
     pub length: u64,
     /// Its digest.
-    pub sha256: Sha256Digest,
+    pub sha256: Digest,
     /// When it was written.
     pub modified: Timestamp,
 }

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures::executor::block_on;
-use oc_kernel::{AttemptId, FragmentId, Name, OrgId, RunId};
+use oc_kernel::{AttemptId, Digest, FragmentId, Name, OrgId, RunId};
 use oc_trust::{
-    Asking, Chain, Delegation, Digest, Here, Input, KeyHistory, KeySet, Limits, LocalSigner,
-    OrgKeys, seal, verify_chain,
+    Asking, Chain, Delegation, Here, Input, KeyHistory, KeySet, Limits, LocalSigner, OrgKeys, seal,
+    verify_chain,
 };
 
 const ROUNDS: u32 = 2_000;

@@ -5,12 +5,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use oc_kernel::{AttemptId, FragmentId, Name, ObjectKey, OrgId, RunId};
+use oc_kernel::{AttemptId, Digest, FragmentId, Name, ObjectKey, OrgId, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::delegation::{Delegation, Input, Output, workspace};
-use crate::digest::Digest;
 use crate::dsse;
 use crate::envelope::{Here, Sealed, Unverified};
 use crate::error::{ChainError, OpenError};

@@ -1,12 +1,10 @@
 //! One link of a chain: an organisation lets another act for it, for one attempt of one fragment.
 
-use oc_kernel::{AttemptId, FragmentId, Name, NameError, ObjectKey, OrgId, RunId};
-use serde::{Deserialize, Serialize};
-
-use crate::digest::Digest;
 use crate::envelope::{Scope, Statement};
 use crate::limits::Limits;
 use crate::purpose::Purpose;
+use oc_kernel::{AttemptId, Digest, FragmentId, Name, NameError, ObjectKey, OrgId, RunId};
+use serde::{Deserialize, Serialize};
 
 /// Something an attempt may read, with the content it must have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

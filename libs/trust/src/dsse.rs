@@ -1,13 +1,12 @@
 //! DSSE v1 envelopes (github.com/secure-systems-lab/dsse, protocol.md and envelope.md): what is
 //! signed, and its JSON form. It does not know what a payload means.
 
+use crate::error::OpenError;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use oc_kernel::Digest;
 use serde::{Deserialize, Serialize};
-
-use crate::digest::Digest;
-use crate::error::OpenError;
 
 /// Largest envelope that is read, in bytes of JSON.
 pub const LIMIT: usize = 1 << 20;

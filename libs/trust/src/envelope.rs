@@ -1,15 +1,13 @@
 //! Statements inside envelopes: sealing, opening, and the checks every statement goes through. It
 //! knows the network and the time as parameters and fetches nothing.
 
-use async_trait::async_trait;
-use ed25519_dalek::VerifyingKey;
-use oc_kernel::Name;
-use serde::{Serialize, de::DeserializeOwned};
-
-use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::error::{OpenError, SignError};
 use crate::purpose::Purpose;
+use async_trait::async_trait;
+use ed25519_dalek::VerifyingKey;
+use oc_kernel::{Digest, Name};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// Tolerated difference between two organisations' clocks, in ms (architecture, decision 4).
 pub const SKEW_MS: u64 = 30_000;

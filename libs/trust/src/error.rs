@@ -1,10 +1,8 @@
 //! Why something signed is refused.
 
-use oc_kernel::{Classify, Code, Kind, OrgId};
-
-use crate::digest::Digest;
 use crate::limits::OverLimit;
 use crate::purpose::Purpose;
+use oc_kernel::{Classify, Code, Digest, Kind, OrgId};
 
 /// Why an envelope is not opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,11 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oc_kernel::{AttemptId, Classify, Kind, Money, OrgId};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::envelope::Keys as _;
 use crate::error::OpenError;
@@ -21,6 +16,9 @@ use crate::merkle;
 use crate::price::Currency;
 use crate::purpose::Purpose;
 use crate::usage::{RecordId, UsageRecord};
+use oc_kernel::{AttemptId, Classify, Digest, Kind, Money, OrgId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 const FORMAT: &str = "opencloud-usage-v1";
 

@@ -1,9 +1,5 @@
 //! Grants: what a provider lets a consumer use, until when and for how much. Both sign the same bytes.
 
-use oc_kernel::{GrantId, Name, OrgId};
-use serde::{Deserialize, Serialize};
-
-use crate::digest::Digest;
 use crate::envelope::{Here, Scope, Sealed, Statement, Unverified};
 use crate::error::OpenError;
 use crate::keyset::KeySets;
@@ -11,6 +7,8 @@ use crate::limits::Limits;
 use crate::listing::ListingKind;
 use crate::price::Price;
 use crate::purpose::Purpose;
+use oc_kernel::{Digest, GrantId, Name, OrgId};
+use serde::{Deserialize, Serialize};
 
 /// A listing of the provider that the grant opens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

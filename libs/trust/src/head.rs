@@ -1,13 +1,11 @@
 //! Heads of usage logs: the provider signs how far the log of a grant goes, the consumer signs the same
 //! bytes after its audit. With both signatures the bill stands.
 
-use oc_kernel::{GrantId, Name, OrgId};
-use serde::{Deserialize, Serialize};
-
-use crate::digest::Digest;
 use crate::envelope::{Keys, Scope, Sealed, Statement, Unverified};
 use crate::error::OpenError;
 use crate::purpose::Purpose;
+use oc_kernel::{Digest, GrantId, Name, OrgId};
+use serde::{Deserialize, Serialize};
 
 /// How far the log of a grant goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

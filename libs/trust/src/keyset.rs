@@ -4,16 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ed25519_dalek::{SigningKey, VerifyingKey};
-use oc_kernel::OrgId;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-
-use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::envelope::Keys;
 use crate::error::OpenError;
 use crate::peer::PeerId;
 use crate::purpose::Purpose;
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use oc_kernel::{Digest, OrgId};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// The payload type of a KeySet.
 pub const TYPE: &str = "application/vnd.opencloud.keyset.v1+json";

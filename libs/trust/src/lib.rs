@@ -8,7 +8,6 @@ pub mod audit;
 pub mod caller;
 pub mod chain;
 pub mod delegation;
-mod digest;
 pub mod dsse;
 pub mod duty;
 pub mod envelope;
@@ -32,7 +31,6 @@ pub use audit::{Objection, Observed, audit};
 pub use caller::Caller;
 pub use chain::{Asking, Authority, Chain, verify_chain};
 pub use delegation::{Delegation, Input, Output, attempt_prefix, workspace};
-pub use digest::{Digest, ParseDigestError};
 pub use dsse::Envelope;
 pub use duty::duty;
 pub use envelope::{

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use oc_kernel::{Name, OrgId};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
-use crate::digest::Digest;
 use crate::envelope::{Scope, Statement};
 use crate::price::Price;
 use crate::purpose::Purpose;
+use oc_kernel::{Digest, Name, OrgId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What a listing offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

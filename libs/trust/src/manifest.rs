@@ -1,12 +1,10 @@
 //! What the attempt that counts has left: published once per fragment by a compare-and-set, so that a late
 //! attempt cannot replace it.
 
-use oc_kernel::{AttemptId, FragmentId, Name, ObjectKey, OrgId, RunId};
-use serde::{Deserialize, Serialize};
-
-use crate::digest::Digest;
 use crate::envelope::{Scope, Statement};
 use crate::purpose::Purpose;
+use oc_kernel::{AttemptId, Digest, FragmentId, Name, ObjectKey, OrgId, RunId};
+use serde::{Deserialize, Serialize};
 
 /// One object that was left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

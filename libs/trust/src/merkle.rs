@@ -1,9 +1,8 @@
 //! Merkle trees of append-only logs: hashes, roots and proofs (RFC 9162, section 2.1, with SHA-256). It
 //! knows digests of leaves and not what they stand for.
 
+use oc_kernel::Digest;
 use serde::{Deserialize, Serialize};
-
-use crate::digest::Digest;
 
 /// The hash of a leaf (section 2.1.1).
 pub fn leaf_hash(data: &[u8]) -> Digest {
@@ -17,7 +16,7 @@ fn node_hash(left: &Digest, right: &Digest) -> Digest {
 /// The root over leaf hashes (section 2.1.1).
 pub fn root(leaves: &[Digest]) -> Digest {
     match leaves {
-        [] => Digest::of(&[]),
+        [] => Digest::of(b""),
         [leaf] => *leaf,
         _ => {
             let (left, right) = leaves.split_at(split(leaves.len()));

@@ -1,13 +1,11 @@
 //! Usage records: what one attempt used, in one spelling, so that two organisations' books can be compared
 //! byte for byte.
 
-use oc_kernel::{AttemptId, FragmentId, GrantId, Money, Name, NameError, OrgId, RunId};
-use serde::{Deserialize, Serialize};
-
-use crate::digest::Digest;
 use crate::error::OpenError;
 use crate::merkle::leaf_hash;
 use crate::price::{Chargeable, Price, charge};
+use oc_kernel::{AttemptId, Digest, FragmentId, GrantId, Money, Name, NameError, OrgId, RunId};
+use serde::{Deserialize, Serialize};
 
 /// The id of a record: see [`record_id`].
 pub type RecordId = Name;

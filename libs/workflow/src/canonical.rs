@@ -3,11 +3,10 @@
 //! Keys are sorted by their bytes, nothing stands between the tokens, numbers are written as
 //! `serde_json` writes them: integers as digits, others in the shortest form that reads back the same.
 
+use oc_kernel::Digest;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-
-use crate::data::Sha256;
 
 /// The canonical bytes of a document.
 pub fn canonical(value: &Value) -> Vec<u8> {
@@ -18,15 +17,15 @@ pub fn canonical(value: &Value) -> Vec<u8> {
 
 /// The digest of a workflow together with what it reads: the canonical document, then each input's
 /// name and checksum in order of name. Equal digests mean equal work.
-pub fn work_digest(document: &Value, inputs: &BTreeMap<String, Sha256>) -> Sha256 {
-    let mut bytes = Sha256::of(&canonical(document)).as_bytes().to_vec();
+pub fn work_digest(document: &Value, inputs: &BTreeMap<String, Digest>) -> Digest {
+    let mut bytes = Digest::of(&canonical(document)).as_bytes().to_vec();
     for (name, checksum) in inputs {
         // Length first: no two lists of names and checksums spell the same bytes.
         bytes.extend((name.len() as u64).to_be_bytes());
         bytes.extend(name.as_bytes());
         bytes.extend(checksum.as_bytes());
     }
-    Sha256::of(&bytes)
+    Digest::of(&bytes)
 }
 
 fn write(value: &Value, out: &mut Vec<u8>) {
@@ -83,7 +82,7 @@ mod tests {
     #[test]
     fn another_document_or_another_checksum_is_other_work() {
         let inputs = |name: &str, text: &str| {
-            BTreeMap::from([(name.to_owned(), Sha256::of(text.as_bytes()))])
+            BTreeMap::from([(name.to_owned(), Digest::of(text.as_bytes()))])
         };
         let digest = work_digest(&json!({"a": 1}), &inputs("x", "1"));
         assert_eq!(digest, work_digest(&json!({"a": 1}), &inputs("x", "1")));

@@ -4,10 +4,10 @@
 //! decide what becomes of the data. Another arrangement of the same tools is another document.
 
 use oc_cwl::{Body, Document, FragmentError, Limits, Process};
+use oc_kernel::Digest;
 use serde_json::Value;
 
 use crate::canonical;
-use crate::data::Sha256;
 
 /// The document that is submitted where all steps of a workflow run together: one output for each output of a
 /// step that leaves, named after the step.
@@ -24,13 +24,13 @@ pub fn whole(document: Document) -> Result<Document, FragmentError> {
 }
 
 /// The digest of a document in its canonical form, without the id, which changes with the place it is put.
-pub fn document_digest(document: &Document) -> Sha256 {
+pub fn document_digest(document: &Document) -> Digest {
     digest(document.to_value())
 }
 
 /// The digest of the one tool that a submitted document is: the same wherever the tool was wrapped alone. None for
 /// a document that adds anything to a tool.
-pub fn only_tool(document: &Document) -> Option<Sha256> {
+pub fn only_tool(document: &Document) -> Option<Digest> {
     let [step] = document.process().workflow()?.steps.as_slice() else {
         return None;
     };
@@ -52,11 +52,11 @@ fn alone(process: &Process) -> Option<Document> {
     Document::parse(&text, "tool", &Limits::default()).ok()
 }
 
-fn digest(mut value: Value) -> Sha256 {
+fn digest(mut value: Value) -> Digest {
     if let Some(fields) = value.as_object_mut() {
         fields.remove("id");
     }
-    Sha256::of(&canonical(&value))
+    Digest::of(&canonical(&value))
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
         })
     }
 
-    fn submitted(value: &Value) -> Sha256 {
+    fn submitted(value: &Value) -> Digest {
         document_digest(&whole(read(value)).unwrap())
     }
 

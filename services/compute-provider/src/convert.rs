@@ -1,12 +1,12 @@
 //! Between the messages of the API and the types of the domain.
 
 use oc_door::price_message;
-use oc_kernel::{Name, ObjectKey, OrgId};
+use oc_kernel::{Digest, Name, ObjectKey, OrgId};
 use oc_proto::catalog::v1 as catalog;
 use oc_proto::compute::v1 as pb;
 use oc_proto::federation::v1 as fed;
 use oc_proto::types::v1 as types;
-use oc_trust::{Currency, Digest, Limits, ListingKind, Price, Tool, Visibility};
+use oc_trust::{Currency, Limits, ListingKind, Price, Tool, Visibility};
 
 use crate::documents::GrantDocument;
 use crate::domain::grant::{Cause, GrantState, Rule, ms};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use oc_kernel::{AttemptId, GrantId, LeaseId, Name, ObjectKey, OrgId};
+use oc_kernel::{AttemptId, Digest, GrantId, LeaseId, Name, ObjectKey, OrgId};
 use oc_store::{Collection, Documents, Index, IndexValue, Store};
-use oc_trust::{Digest, Price};
+use oc_trust::Price;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

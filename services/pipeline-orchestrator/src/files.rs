@@ -242,8 +242,7 @@ pub(crate) fn locations(value: &Value) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use oc_kernel::OrgId;
-    use oc_workflow::data::Sha256;
+    use oc_kernel::{Digest, OrgId};
 
     use super::*;
 
@@ -253,7 +252,7 @@ mod tests {
                 owner: OrgId::from_digest([2; 32]),
                 role: Role::Data,
                 key: key.parse().unwrap(),
-                sha256: Sha256::of(key.as_bytes()),
+                sha256: Digest::of(key.as_bytes()),
                 length: 3,
                 media_type: String::new(),
             },

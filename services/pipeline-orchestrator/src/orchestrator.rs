@@ -147,7 +147,7 @@ impl Orchestrator {
             .map_err(|error| RunError::malformed("operation_id", error))?;
         let value = serde_json::to_value(asked);
         let value = value.map_err(|error| RunError::malformed("run", error))?;
-        let request = oc_workflow::data::Sha256::of(&canonical(&value)).to_string();
+        let request = oc_kernel::Digest::of(&canonical(&value)).to_string();
         let key = format!("{}/{name}", user_of(caller).0);
         let made = Operation {
             run: new,

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oc_kernel::{AttemptId, FragmentId, Name, NameError, ObjectKey, OrgId, RunId};
+use oc_kernel::{AttemptId, Digest, FragmentId, Name, NameError, ObjectKey, OrgId, RunId};
 use oc_proto::compute::v1::Grant as GrantMessage;
 use oc_proto::federation::v1::{FragmentSpec, OutputTarget, StagedInput, SubmitRequest};
-use oc_trust::{Delegation, Digest, Envelope, Grant, Limits, Unverified, seal};
-use oc_workflow::data::{Destination, Sha256};
+use oc_trust::{Delegation, Envelope, Grant, Limits, Unverified, seal};
+use oc_workflow::data::Destination;
 use oc_workflow::run::{AttemptRef, attempt_id, fragment_id};
 use serde_json::Value;
 use uuid::Uuid;
@@ -84,7 +84,7 @@ async fn make(
 
     let cwl = fragment.document.to_json();
     let value: Value = serde_json::from_str(&cwl).map_err(CallFailure::defect)?;
-    let checksums: BTreeMap<String, Sha256> = inputs
+    let checksums: BTreeMap<String, Digest> = inputs
         .iter()
         .map(|one| (one.name.clone(), one.file.object.sha256))
         .collect();
@@ -103,7 +103,7 @@ async fn make(
         at,
         site: place.org,
         listing: place.listing.clone(),
-        request: Digest::from_bytes(*digest.as_bytes()),
+        request: digest,
         inputs: &inputs,
         prefix: prefix.map_err(CallFailure::defect)?,
     };
@@ -369,7 +369,7 @@ fn input(one: &Staged) -> oc_trust::Input {
         owner: object.owner,
         listing: one.file.listing.clone(),
         object: object.key.clone(),
-        sha256: Digest::from_bytes(*object.sha256.as_bytes()),
+        sha256: object.sha256,
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{DIGESTS, FolderObjects, INCOMING};
 use crate::testsuite::{Fixture, key, put};
-use crate::{Expected, ObjectError, Objects, Sha256Digest, body};
+use crate::{Expected, ObjectError, Objects, body};
+use oc_kernel::Digest;
 
 #[derive(Debug)]
 struct Folder(tempfile::TempDir);
@@ -65,13 +66,13 @@ async fn a_digest_that_a_crash_lost_is_found_again() {
     for damage in ["", "not a digest"] {
         std::fs::write(&digest, damage).unwrap();
         let info = objects.stat(&key("a/b")).await.unwrap();
-        assert_eq!(info.sha256, Sha256Digest::of("hello"));
+        assert_eq!(info.sha256, Digest::of("hello"));
         let noted = std::fs::read_to_string(&digest).unwrap();
         assert_eq!(noted, info.sha256.to_string());
     }
     std::fs::remove_file(&digest).unwrap();
     let info = objects.stat(&key("a/b")).await.unwrap();
-    assert_eq!(info.sha256, Sha256Digest::of("hello"));
+    assert_eq!(info.sha256, Digest::of("hello"));
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout};
 
 use super::{Fixture, key, put};
-use crate::{Expected, ObjectError, Sha256Digest, body};
+use crate::{Expected, ObjectError, body};
+use oc_kernel::Digest;
 
 const LIMIT: u64 = 64 << 20;
 
@@ -17,12 +18,12 @@ pub async fn what_is_put_is_got_with_its_digest(fixture: &dyn Fixture) {
     objects.ping().await.unwrap();
     let expected = Expected {
         length: Some(5),
-        sha256: Some(Sha256Digest::of("hello")),
+        sha256: Some(Digest::of("hello")),
     };
     let info = objects.put(&key("a/b.txt"), body("hello"), expected).await;
     let info = info.unwrap();
     assert_eq!((&info.key, info.length), (&key("a/b.txt"), 5));
-    assert_eq!(info.sha256, Sha256Digest::of("hello"));
+    assert_eq!(info.sha256, Digest::of("hello"));
     let found = objects.get(&key("a/b.txt"), None).await.unwrap();
     assert_eq!((&found.info, found.range.clone()), (&info, 0..5));
     assert_eq!(found.bytes(LIMIT).await.unwrap(), "hello");
@@ -36,7 +37,7 @@ pub async fn a_large_object_comes_in_many_pieces(fixture: &dyn Fixture) {
     let whole: Vec<u8> = (0..10).flat_map(piece).collect();
     let expected = Expected {
         length: Some(whole.len() as u64),
-        sha256: Some(Sha256Digest::of(&whole)),
+        sha256: Some(Digest::of(&whole)),
     };
     objects.put(&key("big"), pieces, expected).await.unwrap();
     let found = objects.get(&key("big"), None).await.unwrap();
@@ -47,7 +48,7 @@ pub async fn an_empty_object_is_an_object(fixture: &dyn Fixture) {
     let objects = fixture.open().await;
     put(&*objects, "empty", "").await;
     let found = objects.get(&key("empty"), None).await.unwrap();
-    assert_eq!(found.info.sha256, Sha256Digest::of(""));
+    assert_eq!(found.info.sha256, Digest::of(""));
     assert_eq!(found.bytes(LIMIT).await.unwrap(), "");
 }
 
@@ -55,7 +56,7 @@ pub async fn a_wrong_digest_leaves_nothing(fixture: &dyn Fixture) {
     let objects = fixture.open().await;
     let expected = Expected {
         length: None,
-        sha256: Some(Sha256Digest::of("other")),
+        sha256: Some(Digest::of("other")),
     };
     let error = objects.put(&key("a"), body("hello"), expected).await;
     assert!(matches!(error, Err(ObjectError::WrongDigest { .. })));
@@ -145,7 +146,7 @@ pub async fn one_of_eight_writers_wins(fixture: &dyn Fixture) {
     };
     let found = objects.get(&key("a"), None).await.unwrap();
     assert_eq!(&found.info, info);
-    assert_eq!(info.sha256, Sha256Digest::of(text));
+    assert_eq!(info.sha256, Digest::of(text));
     assert_eq!(found.bytes(LIMIT).await.unwrap(), text);
     assert_eq!(fixture.leftovers().await, 1);
 }
@@ -159,7 +160,7 @@ pub async fn a_deleted_key_may_be_written_again(fixture: &dyn Fixture) {
     assert!(matches!(stat, Err(ObjectError::NotFound(_))));
     put(&*objects, "a/b", "second").await;
     let info = objects.stat(&key("a/b")).await.unwrap();
-    assert_eq!(info.sha256, Sha256Digest::of("second"));
+    assert_eq!(info.sha256, Digest::of("second"));
 }
 
 pub async fn objects_survive_reopening(fixture: &dyn Fixture) {

@@ -1,7 +1,7 @@
-use oc_kernel::{AttemptId, Classify as _, Kind, OrgId};
+use oc_kernel::{AttemptId, Classify as _, Digest, Kind, OrgId};
 use oc_trust::{
-    Asking, Authority, Chain, ChainError, Delegation, Digest, Grant, Input, Limits, OpenError,
-    Output, Sealed, verify_chain, workspace,
+    Asking, Authority, Chain, ChainError, Delegation, Grant, Input, Limits, OpenError, Output,
+    Sealed, verify_chain, workspace,
 };
 use proptest::prelude::*;
 

@@ -1,6 +1,7 @@
 use futures::executor::block_on;
 use oc_kernel::Classify as _;
-use oc_trust::{Digest, OpenError, Tool, countersign, open_draft, open_grant, seal};
+use oc_kernel::Digest;
+use oc_trust::{OpenError, Tool, countersign, open_draft, open_grant, seal};
 
 use crate::world::{HOUR, NOW, WORLD, at, grant, here, name, sealed_grant};
 

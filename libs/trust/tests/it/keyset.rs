@@ -78,7 +78,7 @@ fn a_thief_of_the_root_cannot_choose_the_next_root() {
     let mut key_set = org.history.current().clone();
     key_set.version = 2;
     key_set.previous = Some(org.history.newest().digest());
-    key_set.next_root_digest = oc_trust::Digest::of(b"a key of the thief");
+    key_set.next_root_digest = oc_kernel::Digest::of(b"a key of the thief");
     let seeds = org.root.seeds();
     let mut root = [0; 32];
     hex::decode_to_slice(seeds["root"].as_str(), &mut root).unwrap();

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use futures::executor::block_on;
-use oc_kernel::{AttemptId, FragmentId, GrantId, Money, Name, OrgId, RunId};
+use oc_kernel::{AttemptId, Digest, FragmentId, GrantId, Money, Name, OrgId, RunId};
 use oc_trust::{
-    Currency, Delegation, Digest, Grant, GrantedListing, Here, KeyHistory, KeySet, Limits,
-    ListingKind, LocalSigner, NodeKeys, Output, Price, Pseudonyms, RootKeys, Sealed, countersign,
-    seal, workspace,
+    Currency, Delegation, Grant, GrantedListing, Here, KeyHistory, KeySet, Limits, ListingKind,
+    LocalSigner, NodeKeys, Output, Price, Pseudonyms, RootKeys, Sealed, countersign, seal,
+    workspace,
 };
 
 pub(crate) const NOW: u64 = 1_700_000_000_000;

@@ -1,10 +1,10 @@
 //! One input of a run, and the place of its outputs.
 
-use oc_kernel::{Name, ObjectKey, OrgId, RunId};
+use oc_kernel::{Digest, Name, ObjectKey, OrgId, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DatasetQuery, Sha256};
+use super::DatasetQuery;
 
 /// Why an input is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ pub struct ObjectRef {
     /// Its key there.
     pub key: ObjectKey,
     /// The digest of its content.
-    pub sha256: Sha256,
+    pub sha256: Digest,
     /// Its length in bytes.
     pub length: u64,
     /// Its media type; empty where unknown.

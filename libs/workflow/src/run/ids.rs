@@ -1,9 +1,8 @@
 //! Names of fragments and attempts, derived from the run's: a run that is read again finds them again.
 
-use oc_kernel::{AttemptId, FragmentId, Id, IdKind, RunId};
+use oc_kernel::{AttemptId, Digest, FragmentId, Id, IdKind, RunId};
 
 use super::AttemptRef;
-use crate::data::Sha256;
 
 /// The id of a run's fragment.
 pub fn fragment_id(run: RunId, index: u32) -> FragmentId {
@@ -17,7 +16,7 @@ pub fn attempt_id(run: RunId, at: AttemptRef) -> AttemptId {
 
 /// A UUIDv8 (RFC 9562, section 5.8) from the digest of a name.
 fn derive<K: IdKind>(name: &str) -> Id<K> {
-    let digest = Sha256::of(name.as_bytes());
+    let digest = Digest::of(name.as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest.as_bytes()[..16]);
     bytes[6] = 0x80 | (bytes[6] & 0x0f);

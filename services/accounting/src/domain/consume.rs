@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use oc_kernel::GrantId;
+use oc_kernel::{Digest, GrantId};
 use oc_trust::event::{AttemptEvent, AttemptState};
 use oc_trust::{
-    BooksKey, Digest, Frontier, Grant, Here, Sealed, UsageHead, UsageRecord, countersign, merkle,
-    open,
+    BooksKey, Frontier, Grant, Here, Sealed, UsageHead, UsageRecord, countersign, merkle, open,
 };
 use tokio::time::Instant;
 

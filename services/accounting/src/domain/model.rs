@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use oc_trust::{BooksKey, Digest, Frontier, merkle};
+use oc_kernel::Digest;
+use oc_trust::{BooksKey, Frontier, merkle};
 
 use super::ledger::{Ledger, LedgerError};
 use super::sums::Sums;

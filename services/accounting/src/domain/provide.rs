@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oc_kernel::{GrantId, Money, OrgId};
+use oc_kernel::{Digest, GrantId, Money, OrgId};
 use oc_store::OutboxEvent;
 use oc_trust::event::{GrantEvent, UsageEvent};
 use oc_trust::{
-    BooksKey, Digest, Grant, Price, Unverified, UsageHead, UsageRecord, open_countersigned,
-    open_evidence, record_id, seal,
+    BooksKey, Grant, Price, Unverified, UsageHead, UsageRecord, open_countersigned, open_evidence,
+    record_id, seal,
 };
 use serde_json::json;
 

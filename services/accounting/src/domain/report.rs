@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use oc_kernel::{GrantId, OrgId, Page, PageRequest, PageToken};
+use oc_kernel::{Digest, GrantId, OrgId, Page, PageRequest, PageToken};
 use oc_store::Query;
-use oc_trust::{BooksKey, Currency, Digest, UsageRecord, merkle};
+use oc_trust::{BooksKey, Currency, UsageRecord, merkle};
 
 use super::books::Side;
 use super::cause::Cause;

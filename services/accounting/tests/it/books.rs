@@ -423,7 +423,7 @@ async fn the_provider_takes_no_countersignature_that_is_not_of_its_log() {
         consumer: world.grant.consumer,
         epoch: 1,
         size: 1,
-        root: oc_trust::Digest::of(b"other records"),
+        root: oc_kernel::Digest::of(b"other records"),
         not_before: now,
         not_after: now + 60_000,
     };

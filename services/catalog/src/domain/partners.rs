@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use oc_kernel::{Clock, Name, OrgId};
+use oc_kernel::{Clock, Digest, Name, OrgId};
 use oc_proto::discovery::v1::PeerState;
 use oc_store::{Documents, Expect, Query, Store};
-use oc_trust::{Digest, Head, Version};
+use oc_trust::{Head, Version};
 use tokio::sync::Mutex;
 
 pub(crate) use self::accept::Held;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use oc_kernel::{AttemptId, LeaseId, Name, OrgId, ReservationId};
+use oc_kernel::{AttemptId, Digest, LeaseId, Name, OrgId, ReservationId};
 use oc_store::{Expect, Query};
-use oc_trust::Digest;
 
 use super::Standing;
 use super::hold::Consumer;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use oc_kernel::{GrantId, Name, OrgId, ReservationId};
-use oc_trust::{Digest, Limits};
+use oc_kernel::{Digest, GrantId, Name, OrgId, ReservationId};
+use oc_trust::Limits;
 
 use crate::domain::admission::{Asker, Refusal, admit_hold};
 use crate::domain::attempt::OperationKey;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oc_kernel::{AttemptId, GrantId, LeaseId, Name, OrgId, ReservationId};
+use oc_kernel::{AttemptId, Digest, GrantId, LeaseId, Name, OrgId, ReservationId};
 use oc_store::{Expect, Versioned};
-use oc_trust::{Authority, Digest, Tool};
+use oc_trust::{Authority, Tool};
 
 use super::hold::{Consumer, unexpected};
 use crate::documents::{Attempt, Input, Payload, Recorded, RecordedEvent, attempt_key};

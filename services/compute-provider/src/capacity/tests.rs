@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use oc_kernel::{AttemptId, FixedClock, FragmentId, LeaseId, OrgId, ReservationId, RunId};
+use oc_kernel::{AttemptId, Digest, FixedClock, FragmentId, LeaseId, OrgId, ReservationId, RunId};
 use oc_store::{SqliteStore, Store};
-use oc_trust::Digest;
 use serde_json::json;
 use tokio::task::JoinSet;
 

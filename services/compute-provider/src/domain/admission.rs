@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use oc_kernel::{AttemptId, Classify, Code, FragmentId, Kind, Name, OrgId, RunId};
-use oc_trust::{Authority, Digest, Limits, OverLimit};
+use oc_kernel::{AttemptId, Classify, Code, Digest, FragmentId, Kind, Name, OrgId, RunId};
+use oc_trust::{Authority, Limits, OverLimit};
 
 use super::egress::EgressLimits;
 use super::fragment::Fragment;

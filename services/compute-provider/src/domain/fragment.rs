@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oc_cwl::{Document, Limits, Process, Requirement, RequirementKind};
-use oc_kernel::{Classify, Kind};
-use oc_trust::Digest;
-use oc_workflow::data::Sha256;
+use oc_kernel::{Classify, Digest, Kind};
 use oc_workflow::listed;
 use serde_json::Value;
 
@@ -71,20 +69,14 @@ impl Fragment {
         let loaded = load(document)?;
         let value: Value = serde_json::from_str(document)
             .map_err(|error| FragmentError::Document(error.to_string()))?;
-        let inputs = inputs
-            .iter()
-            .map(|(name, digest)| (name.clone(), Sha256::from_bytes(*digest.as_bytes())))
-            .collect();
-        let work = oc_workflow::work_digest(&value, &inputs);
+        let work = oc_workflow::work_digest(&value, inputs);
         let whole = listed::document_digest(&loaded);
         let listed_as = [Some(whole), listed::only_tool(&loaded)];
         let listed_as = listed_as.into_iter().flatten();
         Ok(Self {
-            work: Digest::from_bytes(*work.as_bytes()),
+            work,
             needs_container: needs_container(loaded.process()),
-            listed_as: listed_as
-                .map(|it| Digest::from_bytes(*it.as_bytes()))
-                .collect(),
+            listed_as: listed_as.collect(),
         })
     }
 }
@@ -122,8 +114,7 @@ fn wants_container(requirements: &[Requirement]) -> bool {
 pub fn listed_digest(document: &str) -> Result<Digest, FragmentError> {
     let whole = listed::whole(load(document)?)
         .map_err(|error| FragmentError::Document(error.to_string()))?;
-    let digest = listed::document_digest(&whole);
-    Ok(Digest::from_bytes(*digest.as_bytes()))
+    Ok(listed::document_digest(&whole))
 }
 
 #[cfg(test)]

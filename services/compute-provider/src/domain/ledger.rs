@@ -18,8 +18,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use oc_kernel::{GrantId, LeaseId, Name, ReservationId};
-use oc_trust::{Digest, Limits};
+use oc_kernel::{Digest, GrantId, LeaseId, Name, ReservationId};
+use oc_trust::Limits;
 use serde::{Deserialize, Serialize};
 
 pub use command::{Command, Outcome, Reserve, Settle, Submit, Terms};

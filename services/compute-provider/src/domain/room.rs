@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use oc_kernel::{AttemptId, Classify, Code, GrantId, Id, IdKind, Kind, Name, ObjectKey, OrgId};
-use oc_trust::Digest;
+use oc_kernel::{
+    AttemptId, Classify, Code, Digest, GrantId, Id, IdKind, Kind, Name, ObjectKey, OrgId,
+};
 use serde::{Deserialize, Serialize};
 
 #[doc(hidden)]

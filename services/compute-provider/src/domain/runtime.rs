@@ -3,8 +3,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use oc_kernel::{Classify, GrantId, Kind, LeaseId, Name, ObjectKey, OrgId};
-use oc_trust::Digest;
+use oc_kernel::{Classify, Digest, GrantId, Kind, LeaseId, Name, ObjectKey, OrgId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 

@@ -4,8 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use oc_kernel::{AttemptId, Classify, FragmentId, Kind, Name, ObjectKey};
-use oc_trust::Digest;
+use oc_kernel::{AttemptId, Classify, Digest, FragmentId, Kind, Name, ObjectKey};
 
 /// The bytes of an object as they come.
 pub type ByteStream = BoxStream<'static, Result<Bytes, StepError>>;

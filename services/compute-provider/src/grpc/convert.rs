@@ -1,10 +1,9 @@
 //! The messages of the federation, and who sends them.
 
-use oc_kernel::{AttemptId, FragmentId, Name, RunId};
+use oc_kernel::{AttemptId, Digest, FragmentId, Name, RunId};
 use oc_proto::federation::v1 as fed;
 use oc_proto::types::v1 as types;
 use oc_service::OrStatus as _;
-use oc_trust::Digest;
 use prost::Message;
 use tonic::{Request, Status};
 

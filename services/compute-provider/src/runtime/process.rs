@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use oc_kernel::Clock;
+use oc_kernel::{Clock, Digest};
 use oc_runner::Job;
 use oc_sandbox::{LimitMeans, Report, Sandbox, remove_tree};
-use oc_trust::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 

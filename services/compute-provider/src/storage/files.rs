@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use oc_trust::Digest;
 use sha2::{Digest as _, Sha256};
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
@@ -12,6 +11,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::error::Error;
 use crate::ports::Stream;
+use oc_kernel::Digest;
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;

@@ -2,11 +2,10 @@
 
 use std::ops::{Bound, Range};
 
-use oc_kernel::{Name, ObjectKey, PageRequest, PageToken};
+use oc_kernel::{Digest, Name, ObjectKey, PageRequest, PageToken};
 use oc_objects::ObjectBody;
 use oc_service::access::Principal;
 use oc_store::{IndexValue, Query};
-use oc_trust::Digest;
 
 use super::files::{self, SpoolFile};
 use super::media_type_of;

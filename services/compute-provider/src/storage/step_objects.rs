@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oc_auth::{Macaroon, MacaroonError};
-use oc_kernel::{Classify, Kind, Name, ObjectKey};
-use oc_trust::Digest;
+use oc_kernel::{Classify, Digest, Kind, Name, ObjectKey};
 
 use super::files::{self, SpoolFile};
 use super::guard::guarded;

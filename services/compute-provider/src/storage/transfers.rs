@@ -29,7 +29,7 @@ pub(crate) struct NewUpload {
     pub(crate) listing: Option<Name>,
     pub(crate) key: ObjectKey,
     pub(crate) length: u64,
-    pub(crate) sha256: oc_trust::Digest,
+    pub(crate) sha256: oc_kernel::Digest,
     pub(crate) media_type: String,
 }
 

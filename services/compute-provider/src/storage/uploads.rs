@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use oc_kernel::{AttemptId, Name, ObjectKey, OrgId};
-use oc_objects::{Body, Expected, ObjectError, Sha256Digest};
+use oc_kernel::{AttemptId, Digest, Name, ObjectKey, OrgId};
+use oc_objects::{Body, Expected, ObjectError};
 use oc_store::{Expect, StoreError};
-use oc_trust::Digest;
 
 use super::files;
 use crate::documents::StoredObject;
@@ -169,7 +168,7 @@ impl Provider {
     ) -> Result<(), Error> {
         let expected = Expected {
             length: Some(upload.length),
-            sha256: Some(Sha256Digest::from_bytes(*upload.sha256.as_bytes())),
+            sha256: Some(upload.sha256),
         };
         match self.objects.put(key, bytes, expected).await {
             Ok(_) => {}

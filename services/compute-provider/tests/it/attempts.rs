@@ -1,11 +1,10 @@
 //! A partner's fragment from the reservation to the books.
 
 use http::Method;
-use oc_kernel::{Code, Kind};
+use oc_kernel::{Code, Digest, Kind};
 use oc_proto::federation::v1 as fed;
 use oc_proto::federation::v1::watch_response::Event;
 use oc_service::CallError;
-use oc_trust::Digest;
 use oc_trust::event::{Event as _, UsageEvent};
 use serde_json::{Value, json};
 

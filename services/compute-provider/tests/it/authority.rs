@@ -52,7 +52,7 @@ async fn a_delegation_for_another_attempt_run_offer_or_audience_opens_nothing() 
         is_refused(&story, |d| d.run = oc_kernel::RunId::new()).await,
         is_refused(&story, |d| d.fragment = oc_kernel::FragmentId::new()).await,
         is_refused(&story, |d| d.audience = d.issuer).await,
-        is_refused(&story, |d| d.request = oc_trust::Digest::of(b"other work")).await,
+        is_refused(&story, |d| d.request = oc_kernel::Digest::of(b"other work")).await,
         is_refused(&story, |d| d.offer = Some("compute.other".parse().unwrap())).await,
         is_refused(&story, |d| d.offer = None).await,
         is_refused(&story, |d| d.network = "net-b".parse().unwrap()).await,

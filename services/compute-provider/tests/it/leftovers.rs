@@ -118,7 +118,7 @@ async fn below(
         listing_id: "storage.results".into(),
         key: format!("{}/said.txt", attempt.prefix()),
         length: 3,
-        sha256: oc_trust::Digest::of(b"abc").to_string(),
+        sha256: oc_kernel::Digest::of(b"abc").to_string(),
         media_type: String::new(),
     }
 }

@@ -1,9 +1,8 @@
 //! Grants that list the tools which may read their data.
 
 use http::Method;
-use oc_kernel::Kind;
+use oc_kernel::{Digest, Kind};
 use oc_service::CallError;
-use oc_trust::Digest;
 use serde_json::{Value, json};
 
 use crate::attempts::story;

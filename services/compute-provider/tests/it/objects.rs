@@ -2,10 +2,10 @@
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
-use oc_kernel::Kind;
+use oc_kernel::{Digest, Kind};
 use oc_proto::federation::v1 as fed;
 use oc_service::CallError;
-use oc_trust::{Digest, seal};
+use oc_trust::seal;
 use serde_json::{Value, json};
 
 use crate::attempts::story;

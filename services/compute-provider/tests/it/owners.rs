@@ -187,7 +187,7 @@ async fn a_partners_run_with_the_id_of_ours_gives_our_user_nothing() {
         listing_id: "storage.results".into(),
         key: format!("{}/said.txt", attempt.prefix()),
         length: 5,
-        sha256: oc_trust::Digest::of(b"hello").to_string(),
+        sha256: oc_kernel::Digest::of(b"hello").to_string(),
         media_type: String::new(),
     };
     let place = north

@@ -6,14 +6,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use futures::StreamExt as _;
 use http::StatusCode;
-use oc_kernel::{AttemptId, FragmentId, Name, ObjectKey, OrgId, RunId};
+use oc_kernel::{AttemptId, Digest, FragmentId, Name, ObjectKey, OrgId, RunId};
 use oc_proto::federation::v1 as fed;
 use oc_proto::federation::v1::compute_service_client::ComputeServiceClient;
 use oc_proto::federation::v1::objects_service_client::ObjectsServiceClient;
 use oc_proto::types::v1 as types;
 use oc_trust::dsse::Envelope;
-use oc_trust::{Delegation, Digest, Input, Limits, Output, seal};
-use oc_workflow::data::Sha256;
+use oc_trust::{Delegation, Input, Limits, Output, seal};
 use serde_json::{Value, json};
 use tonic::Status;
 use tower::ServiceExt as _;
@@ -142,7 +141,7 @@ impl Attempt {
 
     /// The digest of its work.
     pub(crate) fn digest(&self) -> Digest {
-        let inputs: BTreeMap<String, Sha256> = self
+        let inputs: BTreeMap<String, Digest> = self
             .inputs
             .iter()
             .map(|input| {
@@ -151,8 +150,7 @@ impl Attempt {
             })
             .collect();
         let document: Value = serde_json::from_str(&self.document).unwrap_or_default();
-        let digest = oc_workflow::work_digest(&document, &inputs);
-        Digest::from_bytes(*digest.as_bytes())
+        oc_workflow::work_digest(&document, &inputs)
     }
 
     /// What the consumer delegates to a site, below its grant or, without one, from what it owns itself.

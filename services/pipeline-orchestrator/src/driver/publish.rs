@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_trust::{Artefact, Digest, Manifest, seal};
+use oc_trust::{Artefact, Manifest, seal};
 use oc_workflow::run::{AttemptRef, attempt_id, fragment_id};
 
 use super::failure::CallFailure;
@@ -47,7 +47,7 @@ pub(super) async fn publish(task: &Task) -> Result<Vec<Told>, CallFailure> {
                 owner: object.owner,
                 object: object.key.clone(),
                 bytes: object.length,
-                sha256: Digest::from_bytes(*object.sha256.as_bytes()),
+                sha256: object.sha256,
                 media_type: object.media_type.clone(),
             }
         });

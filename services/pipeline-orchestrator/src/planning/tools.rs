@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use oc_kernel::{Classify as _, Kind};
-use oc_workflow::data::{Input, Sha256};
+use oc_kernel::{Classify as _, Digest, Kind};
+use oc_workflow::data::Input;
 use oc_workflow::listed;
 use oc_workflow::plan::{InputData, PlanError};
 use serde_json::Value;
@@ -65,7 +65,7 @@ pub(super) async fn check(
 }
 
 /// What a list of tools may call a document that is submitted whole.
-async fn names_of(document: String, most_bytes: usize) -> Result<Vec<Sha256>, RunError> {
+async fn names_of(document: String, most_bytes: usize) -> Result<Vec<Digest>, RunError> {
     aside(move |_| {
         let document = request::document(&document, most_bytes)?;
         let Ok(whole) = listed::whole(document) else {
@@ -83,7 +83,7 @@ async fn names_of(document: String, most_bytes: usize) -> Result<Vec<Sha256>, Ru
 async fn listed(
     catalogue: &dyn Catalogue,
     tools: &[String],
-    own: &[Sha256],
+    own: &[Digest],
     most_bytes: usize,
 ) -> Result<bool, RunError> {
     for tool in tools {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use oc_kernel::{Name, ObjectKey};
-use oc_objects::{ObjectInfo, Sha256Digest};
+use oc_kernel::{Digest, Name, ObjectKey};
+use oc_objects::ObjectInfo;
 use oc_store::{Collection as Documents, Index};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,7 +27,7 @@ pub(crate) struct AssetFile {
     /// Where it lies in the object store: `<dataset>/<file>`.
     pub(crate) key: ObjectKey,
     /// Its digest.
-    pub sha256: Sha256Digest,
+    pub sha256: Digest,
     /// Its length in bytes.
     pub(crate) length: u64,
     /// Its media type; empty where the item does not say.
@@ -235,7 +235,7 @@ impl Draft {
             );
         }
         if let Some(checksum) = field("file:checksum").and_then(Value::as_str) {
-            let announced = Sha256Digest::from_multihash(checksum);
+            let announced = Digest::from_multihash(checksum);
             match announced {
                 None => {
                     return wrong(
@@ -295,7 +295,7 @@ mod tests {
         ObjectInfo {
             key: "demo/a/B04.tif".parse().unwrap(),
             length,
-            sha256: Sha256Digest::of("x"),
+            sha256: Digest::of("x"),
             modified: Timestamp::UNIX_EPOCH,
         }
     }
@@ -379,8 +379,8 @@ mod tests {
         assert!(parsed(&sized).unwrap().add_file(&b04, &file(3)).is_err());
         assert!(parsed(&sized).unwrap().add_file(&b04, &file(4)).is_ok());
         for (checksum, good) in [
-            (Sha256Digest::of("x").to_multihash(), true),
-            (Sha256Digest::of("y").to_multihash(), false),
+            (Digest::of("x").to_multihash(), true),
+            (Digest::of("y").to_multihash(), false),
             ("1114ab".to_owned(), false),
         ] {
             let mut summed = item();

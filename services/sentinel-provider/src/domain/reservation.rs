@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use oc_kernel::{Name, ObjectKey, OrgId, ReservationId};
-use oc_objects::Sha256Digest;
+use oc_kernel::{Digest, Name, ObjectKey, OrgId, ReservationId};
 use oc_store::{Collection as Documents, Index};
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +47,7 @@ pub(crate) struct Reservation {
     /// The holder's key of the operation that made it.
     pub(crate) operation_id: String,
     /// The digest of the request that made it.
-    pub(crate) request: Sha256Digest,
+    pub(crate) request: Digest,
     /// The images, newest first.
     pub(crate) images: Vec<Held>,
     /// When it lapses or was released, in ms since the epoch.
@@ -61,7 +60,7 @@ pub(crate) struct Reservation {
 /// holder's operation of the same name is another one.
 pub(crate) fn operation_key(holder: &OrgId, run_id: &str, operation_id: &str) -> String {
     let text = serde_json::json!([holder, run_id, operation_id]).to_string();
-    Sha256Digest::of(text).to_string()
+    Digest::of(&text).to_string()
 }
 
 impl Reservation {
@@ -129,7 +128,7 @@ mod tests {
     fn reservation() -> Reservation {
         let file = |name: &str| AssetFile {
             key: format!("demo/{name}").parse().unwrap(),
-            sha256: Sha256Digest::of(name),
+            sha256: Digest::of(name),
             length: 1,
             media_type: String::new(),
         };
@@ -140,7 +139,7 @@ mod tests {
             grant_id: String::new(),
             run_id: "run".to_owned(),
             operation_id: "op".to_owned(),
-            request: Sha256Digest::of(""),
+            request: Digest::of(""),
             images: vec![Held {
                 item: "a".parse().unwrap(),
                 taken_ms: 0,

@@ -2,7 +2,7 @@
 //! own services alike.
 
 use oc_door::caller;
-use oc_objects::Sha256Digest;
+use oc_kernel::Digest;
 use oc_proto::federation::v1 as pb;
 use oc_proto::federation::v1::data_service_server::DataService;
 use oc_service::OrStatus;
@@ -103,8 +103,8 @@ impl DataService for Face {
 }
 
 /// Tells whether an operation came again with the same request.
-fn digest(request: &pb::ReserveRequest) -> Result<Sha256Digest, Status> {
+fn digest(request: &pb::ReserveRequest) -> Result<Digest, Status> {
     let text = serde_json::to_vec(request);
     let text = text.map_err(|error| Status::internal(error.to_string()))?;
-    Ok(Sha256Digest::of(text))
+    Ok(Digest::of(&text))
 }

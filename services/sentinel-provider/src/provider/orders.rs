@@ -1,8 +1,7 @@
 //! Counting images and holding them for a run.
 
 use oc_door::Caller;
-use oc_kernel::{Name, ReservationId};
-use oc_objects::Sha256Digest;
+use oc_kernel::{Digest, Name, ReservationId};
 use oc_store::{OutboxEvent, Query as StoreQuery, StoreError, Versioned};
 use serde_json::json;
 
@@ -39,7 +38,7 @@ pub(crate) struct Order {
     /// The holder's key of this operation.
     pub(crate) operation_id: String,
     /// The digest of the whole request.
-    pub(crate) request: Sha256Digest,
+    pub(crate) request: Digest,
     /// Wanted life in seconds; zero for the longest.
     pub(crate) ttl_seconds: u32,
 }

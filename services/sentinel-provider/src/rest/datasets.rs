@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::extract::State;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, StatusCode, header};
-use oc_kernel::Kind;
-use oc_objects::{Expected, Sha256Digest};
+use oc_kernel::{Digest, Kind};
+use oc_objects::Expected;
 use oc_proto::data::v1 as pb;
 use oc_proto::types::v1::ObjectRef;
 use oc_service::{Json, Path, Problem};
@@ -206,7 +206,7 @@ async fn list_reservations(
 }
 
 fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
-    let sha256: Option<Sha256Digest> = match text(headers, SHA256) {
+    let sha256: Option<Digest> = match text(headers, SHA256) {
         None => None,
         Some(text) => {
             let digest = text.parse();

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http_body_util::BodyExt as _;
-use oc_kernel::{AttemptId, Clock as _, FragmentId, GrantId, Kind, Money, RunId};
+use oc_kernel::{AttemptId, Clock as _, Digest, FragmentId, GrantId, Kind, Money, RunId};
 use oc_proto::federation::v1 as pb;
 use oc_service::CallError;
 use oc_trust::{
-    Currency, Delegation, Digest, Grant, GrantedListing, Input, Limits, ListingKind, Price,
-    Pseudonyms, Sealed, Tool, countersign, seal,
+    Currency, Delegation, Grant, GrantedListing, Input, Limits, ListingKind, Price, Pseudonyms,
+    Sealed, Tool, countersign, seal,
 };
 
 use crate::neighbours::Org;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{Method, StatusCode};
-use oc_objects::Sha256Digest;
+use oc_kernel::Digest;
 use oc_store::{Collection, Query};
 use serde_json::json;
 
@@ -124,12 +124,12 @@ async fn a_file_is_written_once_and_the_same_again_is_no_error() {
     assert_eq!(object["key"], "demo/a/B04.tif");
     assert_eq!(object["role"], "data");
     assert_eq!(object["owner"], world.south.id.to_string());
-    assert_eq!(object["sha256"], Sha256Digest::of("first").to_string());
+    assert_eq!(object["sha256"], Digest::of("first").to_string());
     let (status, _) = world.put_file("demo", "a/B04.tif", "first").await;
     assert_eq!(status, StatusCode::CONFLICT);
     for (digest, expected) in [
-        (Sha256Digest::of("first").to_string(), StatusCode::CREATED),
-        (Sha256Digest::of("other").to_string(), StatusCode::CONFLICT),
+        (Digest::of("first").to_string(), StatusCode::CREATED),
+        (Digest::of("other").to_string(), StatusCode::CONFLICT),
         ("no digest".to_owned(), StatusCode::BAD_REQUEST),
     ] {
         let headers = [("oc-sha256", digest.as_str())];
@@ -144,10 +144,10 @@ async fn a_file_is_written_once_and_the_same_again_is_no_error() {
         assert_eq!(put.await.0, expected, "{digest}");
     }
     let (_, stored) = world.get(&format!("{DATASETS}/demo/files/a/B04.tif")).await;
-    assert_eq!(stored["sha256"], Sha256Digest::of("first").to_string());
+    assert_eq!(stored["sha256"], Digest::of("first").to_string());
     let (status, _) = world.get(&format!("{DATASETS}/demo/files/a/B08.tif")).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    let announced = Sha256Digest::of("announced").to_string();
+    let announced = Digest::of("announced").to_string();
     let headers = [("oc-sha256", announced.as_str())];
     let path = format!("{DATASETS}/demo/files/new.tif");
     let put = world.call(

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oc_kernel::Name;
+use oc_kernel::{Digest, Name};
 use oc_store::Collection;
-use oc_trust::{Digest, Version};
+use oc_trust::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::super::{Audience, Life, Offer};

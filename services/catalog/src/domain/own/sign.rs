@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oc_kernel::Name;
-use oc_trust::{Digest, Head, Sealed, Version, Visibility, listings_digest, seal};
+use oc_kernel::{Digest, Name};
+use oc_trust::{Head, Sealed, Version, Visibility, listings_digest, seal};
 
 use super::document::{Bytes, OwnListing, SignedCopy};
 use super::{Held, Own, State};

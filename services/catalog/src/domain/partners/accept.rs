@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use oc_kernel::{Name, OrgId};
+use oc_kernel::{Digest, Name, OrgId};
 use oc_store::Expect;
 use oc_trust::{
-    Digest, Head, Here, KeyHistory, Listing, OpenError, Sealed, Statement, Unverified, Version,
-    Visibility, open,
+    Head, Here, KeyHistory, Listing, OpenError, Sealed, Statement, Unverified, Version, Visibility,
+    open,
 };
 
 use super::document::{self, PartnerListing};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use oc_kernel::{GrantId, LeaseId, ReservationId};
-use oc_trust::{Digest, Limits};
+use oc_kernel::{Digest, GrantId, LeaseId, ReservationId};
+use oc_trust::Limits;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Demand, EndedState, StopCause};

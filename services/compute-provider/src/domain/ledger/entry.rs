@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use oc_kernel::{GrantId, LeaseId};
-use oc_trust::Digest;
+use oc_kernel::{Digest, GrantId, LeaseId};
 use serde::{Deserialize, Serialize};
 
 use super::command::Outcome;

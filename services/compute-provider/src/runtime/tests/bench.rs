@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use oc_kernel::{AttemptId, FragmentId, LeaseId, Name, ObjectKey, OrgId, RunId, SystemClock};
-use oc_trust::Digest;
+use oc_kernel::{
+    AttemptId, Digest, FragmentId, LeaseId, Name, ObjectKey, OrgId, RunId, SystemClock,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 

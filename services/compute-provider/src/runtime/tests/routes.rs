@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use oc_kernel::{AttemptId, FragmentId};
-use oc_trust::Digest;
+use oc_kernel::{AttemptId, Digest, FragmentId};
 use serde_json::json;
 
 use super::bench::{Bench, MACAROON, bench, bench_with};

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{AssetFile, Filter};
-use oc_objects::Sha256Digest;
+use oc_kernel::Digest;
 
 pub(crate) fn image(
     dataset: &str,
@@ -14,7 +14,7 @@ pub(crate) fn image(
 ) -> Image {
     let file = AssetFile {
         key: format!("{dataset}/{id}/B04.tif").parse().unwrap(),
-        sha256: Sha256Digest::of(id),
+        sha256: Digest::of(id),
         length: 10,
         media_type: "image/tiff".to_owned(),
     };

@@ -1,35 +1,44 @@
-//! The digest objects are named and checked by.
+//! SHA-256 digests, by which objects are named and statements are compared.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
-/// A text that is not 64 lower-case hex digits.
+/// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a SHA-256 digest: write 64 lower-case hex digits")]
 pub struct ParseDigestError(String);
 
-/// A SHA-256 digest, written as 64 lower-case hex digits.
+/// A SHA-256 digest (FIPS 180-4), written as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sha256Digest([u8; 32]);
+pub struct Digest([u8; 32]);
 
-impl Sha256Digest {
+impl Digest {
     /// First bytes of a SHA-256 multihash: its code and its length (multiformats, "multihash").
     const MULTIHASH: [u8; 2] = [0x12, 0x20];
 
-    /// A digest that was made elsewhere.
+    /// The digest of `bytes`.
+    pub fn of(bytes: &(impl AsRef<[u8]> + ?Sized)) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of `parts` one after the other, nothing between them.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// A digest that somebody else computed.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The digest of `bytes`.
-    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// The bytes.
+    /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -44,21 +53,29 @@ impl Sha256Digest {
         let digits = text.strip_prefix(&hex::encode(Self::MULTIHASH))?;
         digits.parse().ok()
     }
-}
 
-impl fmt::Display for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+    /// Without an allocation: the books write millions of them.
+    fn with_hex<R>(&self, f: impl FnOnce(&str) -> R) -> R {
+        let mut digits = [0; 64];
+        let written = hex::encode_to_slice(self.0, &mut digits);
+        debug_assert!(written.is_ok(), "64 digits hold 32 bytes");
+        f(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 
-impl fmt::Debug for Sha256Digest {
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_hex(|digits| f.write_str(digits))
+    }
+}
+
+impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl FromStr for Sha256Digest {
+impl FromStr for Digest {
     type Err = ParseDigestError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -71,13 +88,13 @@ impl FromStr for Sha256Digest {
     }
 }
 
-impl Serialize for Sha256Digest {
+impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_hex(|digits| serializer.serialize_str(digits))
     }
 }
 
-impl<'de> Deserialize<'de> for Sha256Digest {
+impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(D::Error::custom)
@@ -92,26 +109,31 @@ mod tests {
     fn a_digest_is_read_back_in_both_spellings() {
         // FIPS 180-2, appendix B.1.
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        let digest = Sha256Digest::of("abc");
+        let digest = Digest::of("abc");
+        assert_eq!(digest, Digest::of_parts(&[b"a", b"", b"bc"]));
         assert_eq!(digest.to_string(), abc);
         assert_eq!(abc.parse(), Ok(digest));
-        assert_eq!(digest.to_multihash(), format!("1220{abc}"));
         assert_eq!(
-            Sha256Digest::from_multihash(&digest.to_multihash()),
-            Some(digest)
+            serde_json::to_string(&digest).unwrap(),
+            format!("\"{abc}\"")
         );
+        assert_eq!(digest.to_multihash(), format!("1220{abc}"));
+        assert_eq!(Digest::from_multihash(&digest.to_multihash()), Some(digest));
     }
 
     #[test]
     fn other_spellings_and_other_hashes_are_refused() {
-        let text = Sha256Digest::of("abc").to_string();
+        let text = Digest::of("abc").to_string();
         for wrong in [
             text.to_uppercase(),
             text[1..].to_owned(),
             format!("{text}0"),
+            format!("{text}00"),
         ] {
-            assert!(wrong.parse::<Sha256Digest>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
+            let json = format!("\"{wrong}\"");
+            assert!(serde_json::from_str::<Digest>(&json).is_err(), "{wrong}");
         }
-        assert_eq!(Sha256Digest::from_multihash(&format!("1114{text}")), None);
+        assert_eq!(Digest::from_multihash(&format!("1114{text}")), None);
     }
 }
