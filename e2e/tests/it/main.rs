@@ -17,6 +17,7 @@ mod mains;
 mod naming;
 mod outage;
 mod owning;
+mod partitions;
 mod programs;
 mod refusing;
 mod running;

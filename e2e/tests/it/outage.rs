@@ -11,7 +11,7 @@ use crate::sites::{both, request, two_steps, upload, uploaded};
 const LIMIT: Duration = Duration::from_secs(100);
 
 /// Starts a run whose first step is done at North and whose second works at South for some seconds.
-async fn second_step_at_work(scene: &Scene, seconds: u32) -> Run {
+pub(crate) async fn second_step_at_work(scene: &Scene, seconds: u32) -> Run {
     let north = scene.north();
     let object = upload(&north, "names.txt", "ada\n").await;
     let slow = format!("[sh, -c, \"sleep {seconds}; cat\"]");
@@ -29,7 +29,7 @@ async fn second_step_at_work(scene: &Scene, seconds: u32) -> Run {
 }
 
 /// Waits until the run says of itself that South is silent.
-async fn says_so(scene: &Scene, run_id: &str) {
+pub(crate) async fn says_so(scene: &Scene, run_id: &str) {
     let north = scene.north();
     let since = Instant::now();
     until("the run says that South is silent", SOON, async || {
@@ -139,7 +139,7 @@ async fn a_run_ends_well_after_both_nodes_lost_their_power() {
 }
 
 /// Waits until both have signed the same books of every grant.
-async fn books_agree(scene: &Scene) {
+pub(crate) async fn books_agree(scene: &Scene) {
     let (north, south) = (scene.north(), scene.south());
     for grant in north.compute().grants(false).await.unwrap() {
         until("books_agree", LIMIT, async || {

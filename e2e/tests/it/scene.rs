@@ -38,7 +38,11 @@ impl Scene {
 
     /// The same, with settings for North too.
     pub(crate) async fn set_with(north_settings: &[&str], south_settings: &[&str]) -> Self {
-        let pair = Pair::meet_with(north_settings, south_settings).await;
+        Self::on(Pair::meet_with(north_settings, south_settings).await).await
+    }
+
+    /// Sets it for a pair that has met.
+    pub(crate) async fn on(pair: Pair) -> Self {
         let (north, south) = (pair.north.client(), pair.south.client());
         import(&pair.south);
         let price = Price {

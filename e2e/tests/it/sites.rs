@@ -88,7 +88,11 @@ pub(crate) fn offer(name: &str, kind: OfferKind) -> Offer {
 
 /// The scene, with machines and a second storage offer at North and a grant from South.
 pub(crate) async fn both(north_settings: &[&str], south_settings: &[&str]) -> Scene {
-    let scene = Scene::set_with(north_settings, south_settings).await;
+    furnish(Scene::set_with(north_settings, south_settings).await).await
+}
+
+/// The same on a scene that is set.
+pub(crate) async fn furnish(scene: Scene) -> Scene {
     let north = scene.north();
     for (name, kind) in [
         ("home", OfferKind::Compute),

@@ -1,5 +1,6 @@
 //! Two organisations on one private network.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use oc_client::Client;
@@ -7,9 +8,12 @@ use oc_proto::discovery::v1::{
     CreateNetworkRequest, InviteRequest, JoinNetworkRequest, Network, PeerState,
 };
 
+use crate::link::Link;
 use crate::node::Node;
 use crate::wait::until;
 
+/// Where the link listens, on the port that North has at another loopback address.
+const LINK: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const MEET_LIMIT: Duration = Duration::from_secs(20);
 
 /// North, which made the network, and South, which joined it.
@@ -42,16 +46,28 @@ impl Pair {
     pub async fn meet_with(north: &[&str], south: &[&str]) -> Self {
         let north = Node::start_with("North", north).await;
         let south = Node::start_with("South", south).await;
-        let create = CreateNetworkRequest {
-            name: "pair".to_owned(),
-            port: 0,
-        };
-        let network = north
-            .client()
-            .discovery()
-            .create_network(&create)
-            .await
-            .unwrap();
+        let network = found(&north).await;
+        Self::join(north, south, network).await
+    }
+
+    /// The same, where whatever passes between the two passes one link: South knows no other way to North, and North
+    /// none to South.
+    ///
+    /// # Panics
+    /// When they do not meet.
+    pub async fn meet_over_link(north: &[&str], south: &[&str]) -> (Self, Link) {
+        let announced = format!("discovery.swarm.announce=[\"/ip4/{LINK}\"]");
+        let host = format!("discovery.swarm.host={}", Ipv4Addr::LOCALHOST);
+        let alone = "discovery.swarm.announce_only=true";
+        let north = Node::start_with("North", &[north, &[&host, &announced, alone]].concat()).await;
+        let south = Node::start_with("South", &[south, &[&host, alone]].concat()).await;
+        let network = found(&north).await;
+        let port = port_of(&network.listen[0]);
+        let link = Link::start((LINK, port).into(), (Ipv4Addr::LOCALHOST, port).into()).await;
+        (Self::join(north, south, network).await, link)
+    }
+
+    async fn join(north: Node, south: Node, network: Network) -> Self {
         let invite = InviteRequest {
             network_id: network.network_id.clone(),
             ..InviteRequest::default()
@@ -88,6 +104,21 @@ impl Pair {
         sees(&self.north.client(), &self.south_id).await;
         sees(&self.south.client(), &self.north_id).await;
     }
+}
+
+async fn found(north: &Node) -> Network {
+    let create = CreateNetworkRequest {
+        name: "pair".to_owned(),
+        port: 0,
+    };
+    let client = north.client();
+    client.discovery().create_network(&create).await.unwrap()
+}
+
+/// Of a multiaddress `/ip4/.../tcp/PORT`.
+fn port_of(address: &str) -> u16 {
+    let port = address.split("/tcp/").nth(1).unwrap();
+    port.split('/').next().unwrap().parse().unwrap()
 }
 
 async fn sees(client: &Client, org_id: &str) {
