@@ -117,9 +117,12 @@ fn every_example_of_a_help_can_be_typed() {
 }
 
 /// What the README gives to type, in its prose and in its indented blocks.
-fn commands_of_the_readme() -> Vec<String> {
-    let readme = include_str!("../../../../README.md");
-    let unfenced: String = readme.split("```").step_by(2).collect();
+fn commands_of_the_pages() -> Vec<String> {
+    let pages = concat!(
+        include_str!("../../../../README.md"),
+        include_str!("../../../../docs/operating.md")
+    );
+    let unfenced: String = pages.split("```").step_by(2).collect();
     let unbroken = unfenced.replace("\\\n", " ");
     let (typed, prose): (Vec<_>, Vec<_>) =
         unbroken.lines().partition(|line| line.starts_with("    "));
@@ -135,8 +138,8 @@ fn commands_of_the_readme() -> Vec<String> {
 }
 
 #[test]
-fn every_command_of_the_readme_can_be_typed() {
-    let commands = commands_of_the_readme();
+fn every_command_of_the_readme_and_the_operators_page_can_be_typed() {
+    let commands = commands_of_the_pages();
     assert!(commands.len() > 30, "{commands:#?}");
     for command in commands {
         // What stands in quotes is one word.
