@@ -120,15 +120,6 @@ fn the_demonstration_plays_the_main_job_and_reports_it() {
     }
     let total = report["timings_ms"]["total"].as_u64().unwrap();
     assert!(total < 15_000, "the story took {total} ms");
-    let shown = String::from_utf8_lossy(&output.stdout);
-    for words in [
-        "Where it ran, and why",
-        "The pictures",
-        "What it cost",
-        "byte for byte",
-    ] {
-        assert!(shown.contains(words), "{words}:\n{shown}");
-    }
 }
 
 #[test]

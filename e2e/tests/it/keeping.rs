@@ -49,6 +49,14 @@ async fn a_demonstration_that_is_kept_leaves_both_nodes_and_says_what_to_try() {
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
+    for words in [
+        "Where it ran, and why",
+        "The pictures",
+        "What it cost",
+        "byte for byte",
+    ] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
     let (left, base) = farewell(&said);
     assert_eq!(left.0.len(), 2, "{said}");
 

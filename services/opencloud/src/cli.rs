@@ -230,7 +230,7 @@ impl CommandError {
     }
 }
 
-/// The exit code of a failure, for scripts: what kind it is of. README, "For programs", lists them.
+/// The exit code of a failure, for scripts: what kind it is of; docs/operating.md lists them.
 fn exit_code(error: &CommandError) -> u8 {
     let kind = match error {
         CommandError::Client(error) | CommandError::Inputs { error, .. } => error.kind(),

@@ -8,7 +8,7 @@ use oc_workflow::{Resources, StepsError};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
 
-use crate::world::{GIB, MB, World, later, org, own_site, site, step};
+use crate::world::{GIB, MIB, World, later, org, own_site, site, step};
 
 fn places(plan: &Plan) -> Vec<(&str, Vec<&str>)> {
     let place = |fragment| {
@@ -41,12 +41,12 @@ fn steps_go_next_to_their_data_and_the_plan_says_so() {
     assert!(fragment.site.grant.is_some());
     assert_eq!(
         fragment.reason,
-        "nearest to the data: its data (8 MB) is there, 4 MB to move; about 0.002 EUR; 8 cores free"
+        "nearest to the data: its data (8 MiB) is there, 4 MiB to move; about 0.002 EUR; 8 cores free"
     );
     let home = &fragment.alternatives[0];
     assert!(home.usable);
-    assert_eq!(home.reason, "4 MB more to move");
-    assert_eq!(plan.bytes_moved, 4 * MB);
+    assert_eq!(home.reason, "4 MiB more to move");
+    assert_eq!(plan.bytes_moved, 4 * MIB);
     assert_eq!(
         plan.cost,
         BTreeMap::from([("EUR".to_owned(), Money(2_000))])
@@ -70,7 +70,7 @@ fn by_cost_the_free_site_wins_over_the_near_one() {
     assert!(
         fragment
             .reason
-            .starts_with("cheapest: 8 MB to move; free of charge")
+            .starts_with("cheapest: 8 MiB to move; free of charge")
     );
     assert_eq!(fragment.alternatives[0].reason, "about 0.002 EUR dearer");
 }
@@ -163,7 +163,7 @@ fn each_obstacle_is_named_with_its_numbers() {
         ),
         (
             |s| s.limit.cores = 0,
-            "needs 1 core and 1 GB, and `compute.default` allows 0 cores and 34.3 GB",
+            "needs 1 core and 1 GiB, and `compute.default` allows 0 cores and 32 GiB",
         ),
         (
             |s| s.longest_seconds = Some(59),
@@ -354,7 +354,7 @@ fn large() -> World {
         if number % 3 == 0 {
             let mut data = world.data["images"].clone();
             data.org = org(u8::try_from(number * 31 % 100).unwrap());
-            data.bytes = MB * number as u64;
+            data.bytes = MIB * number as u64;
             world.data.insert(input, data);
         }
     }
@@ -421,7 +421,7 @@ fn worlds() -> impl proptest::strategy::Strategy<Value = World> {
                 .steps
                 .push(step(&format!("s{at}"), &upstream, &[&input]));
             let mut data = world.data["images"].clone();
-            (data.org, data.bytes, data.price) = (org(holder), bytes * MB, Price::default());
+            (data.org, data.bytes, data.price) = (org(holder), bytes * MIB, Price::default());
             world.data.insert(input, data);
         }
         let last = world.steps.steps.last().map(|step| step.id.clone());

@@ -2,7 +2,7 @@
 
 use oc_workflow::plan::{PlanError, Price, Strategy};
 
-use crate::world::{GIB, MB, World, site, step};
+use crate::world::{GIB, MIB, World, site, step};
 
 /// South lets one service read its images.
 fn listed() -> World {
@@ -75,12 +75,12 @@ fn a_listed_tool_is_not_cut_even_where_a_cut_were_cheaper() {
 #[test]
 fn data_that_a_grant_does_not_let_leave_are_read_at_home_with_both_numbers() {
     let mut world = World::story();
-    world.data.get_mut("images").unwrap().egress_left = Some(3 * MB);
+    world.data.get_mut("images").unwrap().egress_left = Some(3 * MIB);
     let plan = world.plan().unwrap();
     let home = &plan.fragments[0].alternatives[0];
     assert!(!home.usable);
-    let reason = "8 MB of dataset `dataset.sentinel-2` would leave South, and the grant lets 3 MB more leave";
+    let reason = "8 MiB of dataset `dataset.sentinel-2` would leave South, and the grant lets 3 MiB more leave";
     assert!(home.reason.contains(reason), "{}", home.reason);
-    world.data.get_mut("images").unwrap().egress_left = Some(8 * MB);
+    world.data.get_mut("images").unwrap().egress_left = Some(8 * MIB);
     assert!(world.plan().unwrap().fragments[0].alternatives[0].usable);
 }

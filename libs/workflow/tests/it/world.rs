@@ -10,7 +10,7 @@ use oc_workflow::plan::{
 use oc_workflow::run::{DataNeed, Policy, Run};
 use oc_workflow::{Needs, Resources, Step, Steps};
 
-pub(crate) const MB: u64 = 1_000_000;
+pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const GIB: u64 = 1 << 30;
 
 pub(crate) fn now() -> Timestamp {
@@ -104,7 +104,7 @@ impl World {
             org: org(2),
             name: "South".into(),
             what: "dataset `dataset.sentinel-2`".into(),
-            bytes: 8 * MB,
+            bytes: 8 * MIB,
             price: Price::default(),
             access: granted(),
             tools: None,

@@ -263,19 +263,86 @@ fn refuse_all(batch: Vec<Waiting>, text: &str) -> Option<Versioned<Ledger>> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
     use std::pin::pin;
     use std::sync::Arc;
 
+    use async_trait::async_trait;
     use futures::poll;
-    use oc_kernel::{FixedClock, GrantId};
-    use oc_store::{SqliteStore, Store};
+    use oc_kernel::{FixedClock, GrantId, Page, PageRequest, Revision};
+    use oc_store::{
+        Collection, Document, Expect, OutboxEntry, OutboxEvent, OutboxToken, Query, Store,
+        StoreError,
+    };
+    use tokio::sync::watch;
 
     use super::*;
     use crate::domain::ledger::StopCause;
 
+    /// A store that never answers.
+    #[derive(Debug)]
+    struct Silent;
+
+    #[async_trait]
+    impl Store for Silent {
+        async fn get(
+            &self,
+            _: &'static Collection,
+            _: &str,
+        ) -> Result<Option<Document>, StoreError> {
+            pending().await
+        }
+
+        async fn put(
+            &self,
+            _: &'static Collection,
+            _: &str,
+            _: Expect,
+            _: Vec<u8>,
+            _: Vec<OutboxEvent>,
+        ) -> Result<Revision, StoreError> {
+            pending().await
+        }
+
+        async fn delete(
+            &self,
+            _: &'static Collection,
+            _: &str,
+            _: Expect,
+            _: Vec<OutboxEvent>,
+        ) -> Result<Option<Revision>, StoreError> {
+            pending().await
+        }
+
+        async fn list(
+            &self,
+            _: &'static Collection,
+            _: &Query,
+            _: &PageRequest,
+        ) -> Result<Page<Document>, StoreError> {
+            pending().await
+        }
+
+        async fn outbox(&self, _: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+            pending().await
+        }
+
+        async fn acknowledge(&self, _: &[OutboxToken]) -> Result<(), StoreError> {
+            pending().await
+        }
+
+        fn outbox_changes(&self) -> watch::Receiver<u64> {
+            watch::channel(0).1
+        }
+
+        async fn ping(&self) -> Result<(), StoreError> {
+            pending().await
+        }
+    }
+
     #[tokio::test]
     async fn an_order_whose_clerk_was_cancelled_is_told_to_try_again() {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::temporary().await.unwrap());
+        let store: Arc<dyn Store> = Arc::new(Silent);
         let shelf = Shelf::new(&store);
         let clock = FixedClock::new(Timestamp::UNIX_EPOCH);
         let desk = Desk::new("cpu".parse().unwrap());
