@@ -178,13 +178,9 @@ async fn an_item_cannot_have_a_file_from_elsewhere_sent() {
 async fn a_refusal_says_what_to_do_and_is_a_problem_for_programs() {
     let node = Node::start("North").await;
     for (command, code, words) in [
-        (vec!["runs", "nonsense"], 3, "`opencloud runs` shows"),
-        (vec!["logs", "run-ffffffff"], 3, "`opencloud runs` shows"),
-        (
-            vec!["grant", "show", "x"],
-            3,
-            "`opencloud grant list --all` shows",
-        ),
+        (vec!["runs", "nonsense"], 3, " runs` shows"),
+        (vec!["logs", "run-ffffffff"], 3, " runs` shows"),
+        (vec!["grant", "show", "x"], 3, " grant list --all` shows"),
         (vec!["run", "bogus.cwl"], 1, "no such file"),
     ] {
         let output = node.run(&command);
