@@ -236,7 +236,7 @@ impl Story<'_> {
             title: "Two cores next to the images".to_owned(),
             capacity: Some(Limits {
                 cores: 2,
-                memory_bytes: 4 << 30,
+                memory_bytes: 2 << 30,
                 concurrent_fragments: 2,
                 wall_seconds: 3600,
                 ..Limits::default()
