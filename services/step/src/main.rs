@@ -56,6 +56,11 @@ fn main() -> ExitCode {
 }
 
 fn run(job: &Path) -> anyhow::Result<()> {
+    // A thread that is gone is waited for by the others until the attempt's time is up.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("{panic}");
+        std::process::abort();
+    }));
     // Nothing may outlive the node. The end of standard input says the same, but only to whoever reads.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .context("tie this process to its parent")?;

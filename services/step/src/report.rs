@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use oc_runner::{End, Event, Report, Used};
+use oc_runner::{End, Event, Limits, Report, Used};
 
 /// Longest silence.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -70,7 +70,7 @@ impl Reporter {
     /// Sends a line of log while there is room for it.
     pub fn log(&self, step: &str, stderr: bool, text: String) {
         let mut room = self.log_room.lock().unwrap_or_else(PoisonError::into_inner);
-        let length = text.len() as u64 + 1;
+        let length = text.len() as u64 + Limits::LINE;
         if length <= room.left {
             room.left -= length;
             drop(room);
@@ -85,8 +85,9 @@ impl Reporter {
         if !room.told {
             room.told = true;
             let text = format!(
-                "the log limit of {} bytes is reached; later lines are thrown away",
-                room.limit
+                "the log limit of {} bytes is reached, at {} a line beside its text; later lines are thrown away",
+                room.limit,
+                Limits::LINE
             );
             drop(room);
             self.send(Event::Log {
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_cut_and_odd_bytes_are_replaced() {
-        let events = events_of(100_000, |reporter| {
+        let events = events_of(200_000, |reporter| {
             let mut lines = LogLines::new(reporter.clone(), "s", false);
             lines.write_all(&vec![b'x'; LINE + 1]).unwrap();
             lines.write_all(b"\n\xff\n").unwrap();
@@ -255,13 +256,13 @@ mod tests {
 
     #[test]
     fn beyond_its_limit_a_log_says_once_that_it_ends() {
-        let events = events_of(10, |reporter| {
+        let events = events_of(300, |reporter| {
             for _ in 0..5 {
                 reporter.log("s", false, "1234".into());
             }
         });
         let texts = texts(&events);
         assert_eq!(texts.len(), 3);
-        assert!(texts[2].contains("limit of 10 bytes"), "{texts:?}");
+        assert!(texts[2].contains("limit of 300 bytes"), "{texts:?}");
     }
 }

@@ -310,8 +310,14 @@ fn list(folder: &Path, deep: bool, guard: &Guard) -> Result<Vec<Value>, RunError
 
 /// The bare object for a path: class and location.
 pub(super) fn object_of(path: &Path) -> Result<Object, RunError> {
-    let found = fs::metadata(path)
-        .map_err(|error| RunError::io(format!("cannot read {}", path.display()), error))?;
+    let found = fs::metadata(path).map_err(|error| match path.is_symlink() {
+        // As of a link to what is there outside: whether there is something is not for a document to find out.
+        true => RunError::Output(format!(
+            "`{}` lies outside the work folder",
+            path.file_name().unwrap_or_default().display()
+        )),
+        false => RunError::io(format!("cannot read {}", path.display()), error),
+    })?;
     let class = if found.is_dir() {
         "Directory"
     } else if found.is_file() {

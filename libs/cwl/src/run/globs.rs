@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern, glob_with};
+use glob::{MatchOptions, Pattern};
 
 use crate::RunError;
 
@@ -23,11 +23,38 @@ pub(super) fn matches(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, RunE
     if literal.symlink_metadata().is_ok() {
         return Ok(vec![crate::resolve::normal(&literal)]);
     }
-    let whole = format!("{}/{inner}", Pattern::escape(&folder.to_string_lossy()));
-    let paths = glob_with(&whole, OPTIONS)
-        .map_err(|error| RunError::Output(format!("the glob `{pattern}` is wrong: {error}")))?;
-    let mut found: Vec<PathBuf> = paths.filter_map(Result::ok).collect();
+    let mut found = vec![folder.to_owned()];
+    for part in inner.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        let wanted = Pattern::new(part)
+            .map_err(|error| RunError::Output(format!("the glob `{pattern}` is wrong: {error}")))?;
+        let mut below = Vec::new();
+        for folder in found {
+            below.extend(entries(&folder, &wanted)?);
+        }
+        found = below;
+    }
     found.sort();
+    Ok(found)
+}
+
+/// What of a folder a pattern of one name matches; nothing where it is no folder, or cannot be read.
+fn entries(folder: &Path, wanted: &Pattern) -> Result<Vec<PathBuf>, RunError> {
+    let mut found = Vec::new();
+    let Ok(entries) = folder.read_dir() else {
+        return Ok(found);
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            return Err(RunError::Output(format!(
+                "the name of `{}` is not UTF-8, and an output's has to be: give it another",
+                name.display()
+            )));
+        };
+        if wanted.matches_with(name, OPTIONS) {
+            found.push(entry.path());
+        }
+    }
     Ok(found)
 }
 
@@ -72,6 +99,16 @@ mod tests {
         assert_eq!(names(folder.path(), "./a.tif"), ["a.tif"]);
         let whole = format!("{}/d", folder.path().display());
         assert_eq!(names(folder.path(), &whole), ["d"]);
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_told() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
+        std::fs::write(folder.path().join(name), "").unwrap();
+        let error = matches(folder.path(), "*").unwrap_err().to_string();
+        assert!(error.contains("is not UTF-8"), "{error}");
     }
 
     #[test]

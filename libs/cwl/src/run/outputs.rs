@@ -238,17 +238,25 @@ impl Collector<'_> {
     }
 
     fn allowed(&self, path: &Path) -> Result<PathBuf, RunError> {
-        let real = path.canonicalize().map_err(|error| {
-            RunError::Output(format!("cannot read `{}`: {error}", self.shown(path)))
-        })?;
-        let mut places = std::iter::once(&self.folder).chain(&self.originals);
-        if places.any(|place| real.starts_with(place)) {
-            return Ok(real);
-        }
-        Err(RunError::Output(format!(
-            "`{}` lies outside the work folder",
-            self.shown(path)
-        )))
+        let inside = |real: &Path| {
+            let mut places = std::iter::once(&self.folder).chain(&self.originals);
+            places.any(|place| real.starts_with(place))
+        };
+        let why = match path.canonicalize() {
+            Ok(real) if inside(&real) => return Ok(real),
+            Ok(_) => None,
+            // Whether there is something outside is not for a document to find out.
+            Err(error) => {
+                let there = path.ancestors().find_map(|place| place.canonicalize().ok());
+                let dangles = path.symlink_metadata().is_ok();
+                (!dangles && there.is_some_and(|real| inside(&real))).then_some(error)
+            }
+        };
+        let shown = self.shown(path);
+        Err(RunError::Output(match why {
+            Some(error) => format!("cannot read `{shown}`: {error}"),
+            None => format!("`{shown}` lies outside the work folder"),
+        }))
     }
 
     /// A path as the tool knows it.

@@ -33,6 +33,26 @@ fn a_link_out_of_the_work_folder_is_no_output() {
 }
 
 #[test]
+fn whether_a_file_is_there_outside_is_not_told() {
+    for place in [
+        "/etc/passwd",
+        "/etc/no-such-file",
+        "/no-such-folder/x",
+        "../../../../../../etc/nothing",
+    ] {
+        let says = format!(
+            "echo '{{\\\"f\\\": {{\\\"class\\\": \\\"File\\\", \\\"path\\\": \\\"{place}\\\"}}}}' > cwl.output.json"
+        );
+        refused(&shell(&says, "{f: File}"), "outside the work folder");
+        let link = shell(
+            &format!("ln -s {place} f"),
+            "{f: {type: File, outputBinding: {glob: f}}}",
+        );
+        refused(&link, "outside the work folder");
+    }
+}
+
+#[test]
 fn a_link_inside_the_work_folder_is_followed() {
     let bench = Bench::new();
     let tool = shell(

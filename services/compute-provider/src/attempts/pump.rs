@@ -174,7 +174,7 @@ impl Provider {
 impl Budget {
     /// The line, while there is room for it; once a word that there is none.
     fn take(&mut self, line: LogLine) -> Option<LogLine> {
-        let bytes = line.text.len() as u64;
+        let bytes = line.text.len() as u64 + oc_runner::Limits::LINE;
         if bytes <= self.left {
             self.left -= bytes;
             return Some(line);

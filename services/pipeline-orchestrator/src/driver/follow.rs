@@ -10,7 +10,7 @@ use oc_workflow::run::{
 };
 
 use super::failure::CallFailure;
-use super::perform::{Task, Told};
+use super::perform::{Room, Task, Told};
 use crate::files;
 
 /// Events taken at once when they come quickly.
@@ -78,7 +78,10 @@ impl<'a> Following<'a> {
                 last = event.number;
                 let at_ms = event.at_ms;
                 match event.event {
-                    Some(SiteEvent::Log(line)) => lines.push(self.seen(at_ms, log(line))),
+                    Some(SiteEvent::Log(line)) => {
+                        let line = self.within(attempt, line);
+                        lines.extend(line.map(|line| self.seen(at_ms, log(line))));
+                    }
                     Some(SiteEvent::Step(step)) => lines.push(self.seen(at_ms, step_event(step))),
                     Some(SiteEvent::Result(result)) => self.result = Some(read(result)?),
                     Some(SiteEvent::State(change)) => {
@@ -152,6 +155,18 @@ impl<'a> Following<'a> {
             events: std::mem::take(lines),
         };
         self.task.tell(told).await;
+    }
+
+    /// The line, while there is room for it; once a word that there is none.
+    fn within(&self, attempt: &str, line: fed::LogLine) -> Option<fed::LogLine> {
+        match self.task.shared.room(attempt, &line.text) {
+            Room::There => Some(line),
+            Room::Full => Some(fed::LogLine {
+                text: "the log of this attempt is cut here: it is too long".to_owned(),
+                ..line
+            }),
+            Room::None => None,
+        }
     }
 
     fn seen(&self, at_ms: u64, event: PeopleEvent) -> WatchRunResponse {

@@ -59,6 +59,25 @@ pub(crate) struct Shared {
     challenges: Mutex<BTreeMap<AttemptRef, u64>>,
     /// Events of attempts that are taken down.
     taken: Mutex<BTreeMap<String, u64>>,
+    /// Bytes of log that were taken down of attempts.
+    logged: Mutex<BTreeMap<String, u64>>,
+}
+
+/// Most bytes of log taken down of one attempt, whatever its site lets through: twice what a site keeps unless set
+/// otherwise.
+const LOG: u64 = 8 << 20;
+/// What a line counts beside its text.
+const LINE: u64 = 128;
+
+/// Whether a line of log is taken down.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It is.
+    There,
+    /// It is the first that is not.
+    Full,
+    /// It is not.
+    None,
 }
 
 impl Shared {
@@ -76,6 +95,19 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         challenges.insert(at, challenge);
+    }
+
+    /// Counts a line of an attempt.
+    pub(super) fn room(&self, attempt: &str, text: &str) -> Room {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let logged = logged.entry(attempt.to_owned()).or_default();
+        let before = *logged;
+        *logged = before.saturating_add(text.len() as u64 + LINE);
+        match (*logged <= LOG, before <= LOG) {
+            (true, _) => Room::There,
+            (false, true) => Room::Full,
+            (false, false) => Room::None,
+        }
     }
 
     pub(crate) fn taken(&self, attempt: &str) -> u64 {
@@ -383,4 +415,21 @@ async fn within<T>(
 pub(super) fn moment(ms: u64) -> Timestamp {
     let ms = i64::try_from(ms).unwrap_or(i64::MAX);
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_that_tells_empty_lines_without_end_is_cut_off_once() {
+        let shared = Shared::default();
+        let rooms: Vec<Room> = (0..LOG / LINE + 3).map(|_| shared.room("a", "")).collect();
+        let count = |wanted| rooms.iter().filter(|room| **room == wanted).count() as u64;
+        assert_eq!(
+            (count(Room::There), count(Room::Full), count(Room::None)),
+            (LOG / LINE, 1, 2)
+        );
+        assert_eq!(shared.room("b", "another attempt"), Room::There);
+    }
 }
