@@ -67,9 +67,9 @@ impl Storage {
     }
 }
 
-async fn desk(storage: &Arc<Storage>) -> Desk {
+async fn context(storage: &Arc<Storage>) -> Arc<Context> {
     let storage = Arc::clone(storage);
-    Desk::with(Settings::default(), move |board| {
+    Desk::context(Settings::default(), move |board| {
         let objects = tonic::service::Routes::new(ObjectsServiceServer::new(Served(storage)));
         board.register("compute-provider", objects.into_axum_router());
     })
@@ -105,8 +105,7 @@ async fn state(context: &Context, run: RunId) -> ClearingState {
 #[tokio::test]
 async fn what_a_cancelled_run_left_is_removed_when_it_is_over_and_once() {
     let storage = Arc::new(Storage::default());
-    let desk = desk(&storage).await;
-    let context = &desk.orchestrator.context;
+    let context = &*context(&storage).await;
     let mut over = document("running", json!(null));
     let run = store(context, &over).await;
     expect(context, run).await.unwrap();
@@ -137,8 +136,7 @@ async fn what_a_cancelled_run_left_is_removed_when_it_is_over_and_once() {
 #[tokio::test]
 async fn a_storage_that_is_away_is_asked_again_and_one_that_refuses_is_not() {
     let storage = Arc::new(Storage::default());
-    let desk = desk(&storage).await;
-    let context = &desk.orchestrator.context;
+    let context = &*context(&storage).await;
     let run = store(context, &document("failed", json!(null))).await;
     expect(context, run).await.unwrap();
     let refusal = Err(Status::permission_denied("the grant is over"));

@@ -91,7 +91,11 @@ impl Desk {
         Self::with(Settings::default(), |_| ()).await
     }
 
-    pub(crate) async fn with(settings: Settings, others: impl FnOnce(&Switchboard)) -> Self {
+    /// What runs are driven with, while nothing drives them.
+    pub(crate) async fn context(
+        settings: Settings,
+        others: impl FnOnce(&Switchboard),
+    ) -> Arc<Context> {
         let board = Switchboard::new();
         let discovery = tonic::service::Routes::new(IdentityServiceServer::new(Discovery));
         board.register("discovery", discovery.into_axum_router());
@@ -99,7 +103,7 @@ impl Desk {
         let clock = Arc::new(SystemClock);
         let door = Door::new(&board, NAME, clock.clone());
         let store: Arc<dyn Store> = Arc::new(SqliteStore::temporary().await.unwrap());
-        let context = Arc::new(Context {
+        Arc::new(Context {
             shelf: Shelf::new(&store),
             federation: Arc::new(BehindTheDoor::new(door.clone())),
             catalogue: Arc::new(RemoteCatalogue::new(&board, NAME)),
@@ -110,7 +114,12 @@ impl Desk {
             door,
             clock,
             settings,
-        });
+        })
+    }
+
+    /// A desk whose runs are driven.
+    pub(crate) async fn with(settings: Settings, others: impl FnOnce(&Switchboard)) -> Self {
+        let context = Self::context(settings, others).await;
         let (begin, beginnings) = mpsc::channel(4);
         let (hub, stop) = (Hub::default(), CancellationToken::new());
         let runs = Metrics::new().gauge("runs", "Runs", &[]).unwrap();
