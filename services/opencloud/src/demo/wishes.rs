@@ -39,7 +39,7 @@ pub(crate) fn euros(core_hour_micros: i64, egress_gib_micros: i64) -> Price {
 pub(crate) fn grant_limits() -> Limits {
     Limits {
         cores: 2,
-        memory_bytes: 4 << 30,
+        memory_bytes: 2 << 30,
         concurrent_fragments: 2,
         wall_seconds: 1800,
         core_seconds: 10 * 3600,
