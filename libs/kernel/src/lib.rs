@@ -8,6 +8,7 @@ mod confusable;
 mod digest;
 mod error;
 mod id;
+mod log_room;
 mod name;
 mod page;
 mod quantity;
@@ -21,6 +22,7 @@ pub use error::{Classify, Kind};
 pub use id::{
     AttemptId, FragmentId, GrantId, Id, IdKind, LeaseId, OrgId, ParseIdError, ReservationId, RunId,
 };
+pub use log_room::{LogRoom, Taken};
 pub use name::{Name, NameError, ObjectKey};
 pub use page::{Page, PageRequest, PageToken, PageTokenError};
 pub use quantity::{Money, ParseMoneyError, Revision};

@@ -57,9 +57,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What a line of log counts beside the bytes of its text: an empty one takes room, too.
-    pub const LINE: u64 = 128;
-
     /// From start to end.
     pub fn wall(&self) -> Duration {
         Duration::from_millis(self.wall_ms)

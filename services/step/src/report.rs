@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use oc_runner::{End, Event, Limits, Report, Used};
+use oc_kernel::{LogRoom, Taken};
+use oc_runner::{End, Event, Report, Used};
 
 /// Longest silence.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -22,14 +23,8 @@ const LINE: usize = 8 * 1024;
 #[derive(Debug, Clone)]
 pub struct Reporter {
     queue: Sender<Event>,
+    log_bytes: u64,
     log_room: Arc<Mutex<LogRoom>>,
-}
-
-#[derive(Debug)]
-struct LogRoom {
-    limit: u64,
-    left: u64,
-    told: bool,
 }
 
 /// The thread that writes; it ends after [`Event::Ended`].
@@ -49,14 +44,10 @@ impl Reporter {
         let thread = std::thread::Builder::new()
             .name("report".into())
             .spawn(move || write_all(output, &events))?;
-        let log_room = LogRoom {
-            limit: log_bytes,
-            left: log_bytes,
-            told: false,
-        };
         let reporter = Self {
             queue,
-            log_room: Arc::new(Mutex::new(log_room)),
+            log_bytes,
+            log_room: Arc::new(Mutex::new(LogRoom::new(log_bytes))),
         };
         Ok((reporter, Writer(thread)))
     }
@@ -70,31 +61,24 @@ impl Reporter {
     /// Sends a line of log while there is room for it.
     pub fn log(&self, step: &str, stderr: bool, text: String) {
         let mut room = self.log_room.lock().unwrap_or_else(PoisonError::into_inner);
-        let length = text.len() as u64 + Limits::LINE;
-        if length <= room.left {
-            room.left -= length;
-            drop(room);
-            self.send(Event::Log {
+        let taken = room.take(&text);
+        drop(room);
+        match taken {
+            Taken::Kept => self.send(Event::Log {
                 step: step.to_owned(),
                 stderr,
                 text,
-            });
-            return;
-        }
-        room.left = 0;
-        if !room.told {
-            room.told = true;
-            let text = format!(
-                "the log limit of {} bytes is reached, at {} a line beside its text; later lines are thrown away",
-                room.limit,
-                Limits::LINE
-            );
-            drop(room);
-            self.send(Event::Log {
+            }),
+            Taken::Cut => self.send(Event::Log {
                 step: String::new(),
                 stderr: true,
-                text,
-            });
+                text: format!(
+                    "the log limit of {} bytes is reached, at {} a line beside its text; later lines are thrown away",
+                    self.log_bytes,
+                    LogRoom::LINE
+                ),
+            }),
+            Taken::Dropped => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oc_kernel::GrantId;
+use oc_kernel::{GrantId, LogRoom, Taken};
 use tokio::sync::mpsc;
 
 use crate::documents::{Attempt, Recorded, RecordedEvent, attempt_key};
@@ -19,12 +19,6 @@ const TRIES: u32 = 10;
 /// The pause between two tries.
 const TRY_PAUSE: Duration = Duration::from_millis(300);
 
-/// How much of a log may still be kept.
-struct Budget {
-    left: u64,
-    cut: bool,
-}
-
 impl Provider {
     /// Takes down the events of one attempt until its runner has nothing more to say.
     pub(super) async fn take_down(
@@ -33,10 +27,7 @@ impl Provider {
         mut events: mpsc::Receiver<AttemptEvent>,
     ) {
         let key = attempt.key;
-        let mut budget = Budget {
-            left: self.settings.log_bytes,
-            cut: false,
-        };
+        let mut room = LogRoom::new(self.settings.log_bytes);
         let mut batch = Vec::with_capacity(BATCH);
         let mut report = None;
         while report.is_none() && events.recv_many(&mut batch, BATCH).await > 0 {
@@ -48,9 +39,12 @@ impl Provider {
                         RecordedEvent::Phase(phase)
                     }
                     Event::Step(step) => RecordedEvent::Step(step),
-                    Event::Log(line) => match budget.take(line) {
-                        Some(line) => RecordedEvent::Log(line),
-                        None => continue,
+                    Event::Log(line) => match room.take(&line.text) {
+                        Taken::Kept => RecordedEvent::Log(line),
+                        Taken::Cut => RecordedEvent::Log(notice(
+                            "the log is cut here: it has reached its limit".to_owned(),
+                        )),
+                        Taken::Dropped => continue,
                     },
                     Event::Ended(end) => {
                         report = Some(end);
@@ -59,7 +53,7 @@ impl Provider {
                 };
                 records.push(Recorded { at, event });
             }
-            let records = self.let_leave(&attempt, records, &mut budget).await;
+            let records = self.let_leave(&attempt, records, &mut room).await;
             if records.is_empty() {
                 continue;
             }
@@ -117,7 +111,7 @@ impl Provider {
         &self,
         attempt: &Attempt,
         mut records: Vec<Recorded>,
-        budget: &mut Budget,
+        room: &mut LogRoom,
     ) -> Vec<Recorded> {
         let (Some(grant), Some(limits)) = (attempt.grant, attempt.egress) else {
             return records;
@@ -140,9 +134,7 @@ impl Provider {
         };
         let at = self.clock.now();
         records.retain(|record| !matches!(record.event, RecordedEvent::Log(_)));
-        if !budget.cut {
-            budget.cut = true;
-            budget.left = 0;
+        if room.close() {
             let event = RecordedEvent::Log(notice(format!("the log is cut here: {error}")));
             records.push(Recorded { at, event });
         }
@@ -168,25 +160,6 @@ impl Provider {
                     Ok(Vec::new())
                 });
         counted.await.map(|_| ())
-    }
-}
-
-impl Budget {
-    /// The line, while there is room for it; once a word that there is none.
-    fn take(&mut self, line: LogLine) -> Option<LogLine> {
-        let bytes = line.text.len() as u64 + oc_runner::Limits::LINE;
-        if bytes <= self.left {
-            self.left -= bytes;
-            return Some(line);
-        }
-        if self.cut {
-            return None;
-        }
-        self.cut = true;
-        self.left = 0;
-        Some(notice(
-            "the log is cut here: it has reached its limit".to_owned(),
-        ))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The events of an attempt at its site: progress and the end for the run, lines and steps for people.
 
 use futures::StreamExt as _;
+use oc_kernel::Taken;
 use oc_proto::federation::v1::watch_response::Event as SiteEvent;
 use oc_proto::federation::v1::{self as fed, AttemptState};
 use oc_proto::pipeline::v1::watch_run_response::Event as PeopleEvent;
@@ -10,7 +11,7 @@ use oc_workflow::run::{
 };
 
 use super::failure::CallFailure;
-use super::perform::{Room, Task, Told};
+use super::perform::{Task, Told};
 use crate::files;
 
 /// Events taken at once when they come quickly.
@@ -159,13 +160,13 @@ impl<'a> Following<'a> {
 
     /// The line, while there is room for it; once a word that there is none.
     fn within(&self, attempt: &str, line: fed::LogLine) -> Option<fed::LogLine> {
-        match self.task.shared.room(attempt, &line.text) {
-            Room::There => Some(line),
-            Room::Full => Some(fed::LogLine {
+        match self.task.shared.log(attempt, &line.text) {
+            Taken::Kept => Some(line),
+            Taken::Cut => Some(fed::LogLine {
                 text: "the log of this attempt is cut here: it is too long".to_owned(),
                 ..line
             }),
-            Room::None => None,
+            Taken::Dropped => None,
         }
     }
 

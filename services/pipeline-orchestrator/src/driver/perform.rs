@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use oc_kernel::{GrantId, Money, OrgId, RunId};
+use oc_kernel::{GrantId, LogRoom, Money, OrgId, RunId, Taken};
 use oc_proto::federation::v1 as fed;
 use oc_workflow::run::{Action, AttemptRef, Cause, End, Event, attempt_id, code, fragment_id};
 use tokio::sync::mpsc;
@@ -59,26 +59,13 @@ pub(crate) struct Shared {
     challenges: Mutex<BTreeMap<AttemptRef, u64>>,
     /// Events of attempts that are taken down.
     taken: Mutex<BTreeMap<String, u64>>,
-    /// Bytes of log that were taken down of attempts.
-    logged: Mutex<BTreeMap<String, u64>>,
+    /// Room for the logs of attempts.
+    logs: Mutex<BTreeMap<String, LogRoom>>,
 }
 
 /// Most bytes of log taken down of one attempt, whatever its site lets through: twice what a site keeps unless set
 /// otherwise.
 const LOG: u64 = 8 << 20;
-/// What a line counts beside its text.
-const LINE: u64 = 128;
-
-/// Whether a line of log is taken down.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Room {
-    /// It is.
-    There,
-    /// It is the first that is not.
-    Full,
-    /// It is not.
-    None,
-}
 
 impl Shared {
     fn challenge(&self, at: AttemptRef) -> Option<u64> {
@@ -97,17 +84,11 @@ impl Shared {
         challenges.insert(at, challenge);
     }
 
-    /// Counts a line of an attempt.
-    pub(super) fn room(&self, attempt: &str, text: &str) -> Room {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let logged = logged.entry(attempt.to_owned()).or_default();
-        let before = *logged;
-        *logged = before.saturating_add(text.len() as u64 + LINE);
-        match (*logged <= LOG, before <= LOG) {
-            (true, _) => Room::There,
-            (false, true) => Room::Full,
-            (false, false) => Room::None,
-        }
+    /// What becomes of a line of an attempt's log.
+    pub(super) fn log(&self, attempt: &str, text: &str) -> Taken {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = logs.entry(attempt.to_owned());
+        room.or_insert(LogRoom::new(LOG)).take(text)
     }
 
     pub(crate) fn taken(&self, attempt: &str) -> u64 {
@@ -424,12 +405,13 @@ mod tests {
     #[test]
     fn a_site_that_tells_empty_lines_without_end_is_cut_off_once() {
         let shared = Shared::default();
-        let rooms: Vec<Room> = (0..LOG / LINE + 3).map(|_| shared.room("a", "")).collect();
-        let count = |wanted| rooms.iter().filter(|room| **room == wanted).count() as u64;
+        let lines = LOG / LogRoom::LINE;
+        let taken: Vec<Taken> = (0..lines + 3).map(|_| shared.log("a", "")).collect();
+        let count = |wanted| taken.iter().filter(|taken| **taken == wanted).count() as u64;
         assert_eq!(
-            (count(Room::There), count(Room::Full), count(Room::None)),
-            (LOG / LINE, 1, 2)
+            (count(Taken::Kept), count(Taken::Cut), count(Taken::Dropped)),
+            (lines, 1, 2)
         );
-        assert_eq!(shared.room("b", "another attempt"), Room::There);
+        assert_eq!(shared.log("b", "another attempt"), Taken::Kept);
     }
 }
