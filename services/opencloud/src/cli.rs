@@ -13,6 +13,7 @@ mod doctor;
 mod download;
 mod failure;
 mod favorite;
+mod file;
 mod find;
 mod grant;
 mod ids;

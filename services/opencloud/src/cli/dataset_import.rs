@@ -4,16 +4,15 @@
 //! An item may come from anybody. Only files in its own folder are sent, or a partner's item could name a key of
 //! ours and have it offered with the images.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use oc_client::{Client, ClientError};
 use oc_kernel::{Classify as _, Kind, Name, ObjectKey};
 use oc_proto::data::v1::ImportItemRequest;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
+use super::file::{digest, unreadable};
 use super::{CommandError, service};
 
 /// An item that was added.
@@ -53,7 +52,10 @@ pub(crate) async fn import(
         let source = beside(folder, href).map_err(|why| wrong(format!("names {why}")))?;
         let key = key_of(&id, &source).map_err(wrong)?;
         asset["href"] = Value::String(key.to_string());
-        let sha256 = digest_of(&source).await?;
+        let sha256 = digest(&source).await;
+        let sha256 = sha256
+            .map_err(|error| unreadable(&source, &error))?
+            .to_string();
         if is_there(client, dataset, &key, &source, &sha256).await? {
             kept += 1;
         } else {
@@ -129,18 +131,6 @@ fn key_of(id: &Name, source: &Path) -> Result<ObjectKey, String> {
         .map_err(|error| format!("names the file `{name}`, which cannot be stored so: {error}"))
 }
 
-fn unreadable(source: &Path, error: &io::Error) -> CommandError {
-    CommandError::input(format!("{} cannot be read: {error}", source.display()))
-}
-
-async fn digest_of(source: &Path) -> Result<String, CommandError> {
-    let path = source.to_owned();
-    tokio::task::spawn_blocking(move || digest(&path))
-        .await
-        .map_err(anyhow::Error::from)?
-        .map_err(|error| unreadable(source, &error))
-}
-
 /// Whether a file is stored with these bytes; an error where it is with others.
 async fn is_there(
     client: &Client,
@@ -163,25 +153,6 @@ async fn is_there(
 
 fn is_missing(error: &ClientError) -> bool {
     error.kind() == Kind::NotFound
-}
-
-/// SHA-256 of a file, 64 hexadecimal digits.
-pub(super) fn digest(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut part = vec![0; 256 * 1024];
-    loop {
-        let read = file.read(&mut part)?;
-        if read == 0 {
-            break;
-        }
-        hash.update(&part[..read]);
-    }
-    Ok(hexadecimal(&hash.finalize()))
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -219,14 +190,5 @@ mod tests {
         for href in ["", "bands", "missing.tif"] {
             assert!(beside(&folder, href).is_err(), "{href}");
         }
-    }
-
-    #[test]
-    fn a_digest_is_that_of_the_whole_file() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "abc").unwrap();
-        // FIPS 180-2, appendix B.1.
-        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(digest(file.path()).unwrap(), known);
     }
 }

@@ -11,11 +11,12 @@ use std::path::{Component, Path, PathBuf};
 
 use futures::{Stream, StreamExt as _};
 use oc_client::ClientError;
+use oc_kernel::Digest;
 use oc_proto::pipeline::v1::{GetResultsResponse, ResultFile};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::dataset_import::{digest, hexadecimal};
+use super::file::digest;
 use super::{CommandError, Context, Outcome, progress};
 
 /// Fetches all files of a run into a folder.
@@ -216,11 +217,9 @@ impl Target<'_> {
         if !metadata.is_file() {
             return Err(self.in_the_way(path));
         }
-        let held = tokio::task::spawn_blocking(move || digest(&real)).await;
-        let held = held
-            .map_err(anyhow::Error::from)?
-            .map_err(|error| cannot("read", path, &error))?;
-        Ok(if held == sha256 {
+        let held = digest(&real).await;
+        let held = held.map_err(|error| cannot("read", path, &error))?;
+        Ok(if held.to_string() == sha256 {
             Found::Same
         } else {
             Found::Other
@@ -284,7 +283,8 @@ impl Target<'_> {
             bar.inc(piece.len() as u64);
         }
         bar.finish_and_clear();
-        if hexadecimal(&hash.finalize()) != sha256_of(file) {
+        let arrived = Digest::from_bytes(hash.finalize().into());
+        if arrived.to_string() != sha256_of(file) {
             return Err(CommandError::input(format!(
                 "what arrived for {} is not what the run made: its checksum is another; nothing was written there",
                 shown.display()
@@ -310,7 +310,7 @@ mod tests {
             owner: "org-1".to_owned(),
             role: "objects".to_owned(),
             key: key.to_owned(),
-            sha256: hexadecimal(&Sha256::digest(content)),
+            sha256: Digest::of(content).to_string(),
             length: content.len() as u64,
             ..ObjectRef::default()
         };
@@ -431,7 +431,7 @@ mod tests {
         right.await.unwrap();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
         let look = async |content: &str| {
-            let sha256 = hexadecimal(&Sha256::digest(content));
+            let sha256 = Digest::of(content).to_string();
             target.look(path, &sha256).await.unwrap()
         };
         assert_eq!(look("right").await, Found::Same);

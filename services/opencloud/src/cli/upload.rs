@@ -10,7 +10,7 @@ use oc_client::ListingFilter;
 use serde_json::{Map, Value, json};
 use tokio_util::io::InspectReader;
 
-use super::dataset_import::digest;
+use super::file::{digest, unreadable};
 use super::output::safe;
 use super::{CommandError, Context, find, progress};
 
@@ -72,9 +72,7 @@ impl<'a> Uploads<'a> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
         let length = file.metadata().await.map_err(unreadable)?.len();
-        let read = path.to_owned();
-        let sha256 = tokio::task::spawn_blocking(move || digest(&read)).await;
-        let sha256 = sha256.map_err(anyhow::Error::from)?.map_err(unreadable)?;
+        let sha256 = digest(path).await.map_err(unreadable)?.to_string();
         let compute = self.context.client.compute();
         let Place { offer, user } = match self.place.take() {
             Some(place) => self.place.insert(place),
@@ -280,10 +278,6 @@ fn key_segment(name: &str) -> String {
         segment.insert(0, '_');
     }
     segment
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> CommandError {
-    CommandError::input(format!("{} cannot be read: {error}", path.display()))
 }
 
 #[cfg(test)]
