@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use oc_testkit::{Node, until};
+use oc_testkit::Node;
 
-use crate::scene::SOON;
 use crate::terminal::{Terminal, id_beside};
 
 const TREES: &str = r#"cwlVersion: v1.2
@@ -29,14 +28,7 @@ fn contents(folder: &Path) -> BTreeSet<String> {
 async fn a_download_loses_no_file_and_overwrites_none_unasked() {
     let (node, folder) = (Node::start("North").await, tempfile::tempdir().unwrap());
     let north = Terminal::open(&node, folder.path());
-    north.types("opencloud offer compute machines --cores 2 --memory 1GiB");
-    north.types("opencloud offer storage results --size 1GiB");
-    until("both are listed", SOON, async || {
-        let listed = north.json("opencloud offer list");
-        let mut listed = listed.as_array().unwrap().iter();
-        listed.all(|offer| offer["listed"] == true).then_some(())
-    })
-    .await;
+    north.offers().await;
     north.write("trees.cwl", TREES);
     north.reads(
         "opencloud run --yes --quiet trees.cwl",

@@ -1,15 +1,13 @@
 //! Ctrl-C at a run that is followed: the person goes, the run stays.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use oc_testkit::{Node, program, until};
+use oc_testkit::{Node, program};
 
 use crate::terminal::{Terminal, id_beside};
 
-const SOON: Duration = Duration::from_secs(30);
 
 const SLOW: &str = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [sleep, '300']\n\
                     inputs: {}\noutputs: {}\n";
@@ -18,14 +16,7 @@ const SLOW: &str = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [slee
 async fn whoever_leaves_a_run_with_ctrl_c_is_told_that_it_goes_on() {
     let (node, folder) = (Node::start("North").await, tempfile::tempdir().unwrap());
     let north = Terminal::open(&node, folder.path());
-    north.types("opencloud offer compute machines --cores 2 --memory 1GiB");
-    north.types("opencloud offer storage results --size 1GiB");
-    until("both are listed", SOON, async || {
-        let listed = north.json("opencloud offer list");
-        let mut listed = listed.as_array().unwrap().iter();
-        listed.all(|offer| offer["listed"] == true).then_some(())
-    })
-    .await;
+    north.offers().await;
 
     north.write("slow.cwl", SLOW);
     let followed = Command::new(program())

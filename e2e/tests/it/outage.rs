@@ -131,10 +131,7 @@ async fn a_run_ends_well_after_both_nodes_lost_their_power() {
     let (run, why) = over(&scene.north(), &run.run_id, LIMIT).await;
     assert_eq!(run.state, i32::from(RunState::Succeeded), "{why}");
     assert_eq!(run.fragments[0].attempts, 1, "no_effect_twice");
-    until("no capacity is held", SOON, async || {
-        (scene.held().await == (0, 0)).then_some(())
-    })
-    .await;
+    scene.nothing_is_held().await;
     books_agree(&scene).await;
 }
 

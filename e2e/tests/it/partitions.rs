@@ -21,13 +21,6 @@ async fn linked(north: &[&str], south: &[&str]) -> (Scene, Link) {
     (furnish(Scene::on(pair).await).await, link)
 }
 
-async fn nothing_is_held(scene: &Scene) {
-    until("no_capacity_leak", SOON, async || {
-        (scene.held().await == (0, 0)).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_silence_shorter_than_the_lease_is_said_and_costs_no_attempt() {
     let (scene, link) = linked(&[], &["compute.lease_seconds=60"]).await;
@@ -39,7 +32,7 @@ async fn a_silence_shorter_than_the_lease_is_said_and_costs_no_attempt() {
     assert_eq!(run.state, i32::from(RunState::Succeeded), "{why}");
     let attempts: Vec<_> = run.fragments.iter().map(|it| it.attempts).collect();
     assert_eq!(attempts, [1, 1], "no_effect_twice: {why}");
-    nothing_is_held(&scene).await;
+    scene.nothing_is_held().await;
     books_agree(&scene).await;
 }
 
@@ -61,7 +54,7 @@ async fn after_a_silence_longer_than_the_lease_nothing_of_the_lost_attempt_is_le
     assert!(stopped.status.success(), "{stopped:?}");
     let (run, why) = over(&scene.north(), &run.run_id, LIMIT).await;
     assert_eq!(run.state, i32::from(RunState::Cancelled), "{why}");
-    nothing_is_held(&scene).await;
+    scene.nothing_is_held().await;
     books_agree(&scene).await;
 }
 
@@ -80,7 +73,7 @@ async fn a_line_that_is_cut_again_and_again_delays_a_run_and_does_it_no_harm() {
     let (run, why) = over(&scene.north(), &run.run_id, LIMIT).await;
     assert_eq!(run.state, i32::from(RunState::Succeeded), "{why}");
     assert_eq!(run.fragments[0].attempts, 1, "no_effect_twice: {why}");
-    nothing_is_held(&scene).await;
+    scene.nothing_is_held().await;
     books_agree(&scene).await;
 }
 

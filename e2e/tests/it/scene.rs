@@ -159,6 +159,14 @@ impl Scene {
         }
     }
 
+    /// Waits until nothing is held at South.
+    pub(crate) async fn nothing_is_held(&self) {
+        until("no_capacity_leak", SOON, async || {
+            (self.held().await == (0, 0)).then_some(())
+        })
+        .await;
+    }
+
     /// What is held at South, of images and of cores.
     pub(crate) async fn held(&self) -> (usize, u32) {
         let reservations = self.south().data().reservations().await.unwrap().len();

@@ -102,6 +102,18 @@ impl<'a> Terminal<'a> {
         serde_json::from_str(&self.types(line)).unwrap()
     }
 
+    /// Offers machines and storage, enough for a run at home, and waits until both are listed.
+    pub(crate) async fn offers(&self) {
+        self.types("opencloud offer compute machines --cores 2 --memory 1GiB");
+        self.types("opencloud offer storage results --size 1GiB");
+        until("both are listed", SOON, async || {
+            let listed = self.json("opencloud offer list");
+            let mut listed = listed.as_array().unwrap().iter();
+            listed.all(|offer| offer["listed"] == true).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) fn write(&self, name: &str, content: &str) {
         std::fs::write(self.folder.join(name), content).unwrap();
     }

@@ -102,18 +102,11 @@ async fn documents_are_checked_and_run_without_a_node() {
 async fn runs_at_home_are_followed_cancelled_and_tried_again() {
     let (node, folder) = (Node::start("North").await, tempfile::tempdir().unwrap());
     let north = Terminal::open(&node, folder.path());
-    north.types("opencloud offer compute machines --cores 2 --memory 1GiB");
-    north.types("opencloud offer storage results --size 1GiB");
+    north.offers().await;
     let offers = "opencloud offer list";
     north
         .awaits(offers, &["machines compute", "results storage"])
         .await;
-    until("both are listed", SOON, async || {
-        let listed = north.json(offers);
-        let mut listed = listed.as_array().unwrap().iter();
-        listed.all(|offer| offer["listed"] == true).then_some(())
-    })
-    .await;
 
     north.write("slow.cwl", &shell("echo begun >&2; sleep 300"));
     let run = north.types("opencloud run --detach --yes slow.cwl");

@@ -48,19 +48,19 @@ outputs: {out: stdout}
     assert_eq!(text_of(&bench.outputs(tool, "{}")["out"]), "");
 }
 
+/// A tool that says something on both streams.
+fn speaking(names: &str) -> String {
+    format!(
+        "cwlVersion: v1.2\nclass: CommandLineTool\nrequirements: {{ShellCommandRequirement: {{}}}}\n\
+         arguments: [{{shellQuote: false, valueFrom: 'echo result; echo a warning >&2'}}]\n{names}\
+         inputs: {{}}\noutputs: {{said: stdout, complained: stderr}}\n"
+    )
+}
+
 #[test]
 fn each_stream_goes_to_the_output_of_its_type() {
     let bench = Bench::new();
-    let tool = "\
-cwlVersion: v1.2
-class: CommandLineTool
-requirements: {ShellCommandRequirement: {}}
-arguments: [{shellQuote: false, valueFrom: 'echo result; echo a warning >&2'}]
-stderr: warnings.log
-inputs: {}
-outputs: {said: stdout, complained: stderr}
-";
-    let outputs = bench.outputs(tool, "{}");
+    let outputs = bench.outputs(&speaking("stderr: warnings.log\n"), "{}");
     assert_eq!(text_of(&outputs["said"]), "result\n");
     assert_eq!(text_of(&outputs["complained"]), "a warning\n");
     assert_eq!(outputs["complained"]["basename"], "warnings.log");
@@ -69,15 +69,7 @@ outputs: {said: stdout, complained: stderr}
 #[test]
 fn a_stream_without_a_name_gets_one_of_its_own() {
     let bench = Bench::new();
-    let tool = "\
-cwlVersion: v1.2
-class: CommandLineTool
-requirements: {ShellCommandRequirement: {}}
-arguments: [{shellQuote: false, valueFrom: 'echo result; echo a warning >&2'}]
-inputs: {}
-outputs: {said: stdout, complained: stderr}
-";
-    let outputs = bench.outputs(tool, "{}");
+    let outputs = bench.outputs(&speaking(""), "{}");
     assert_eq!(text_of(&outputs["complained"]), "a warning\n");
     assert_ne!(
         outputs["said"]["basename"],

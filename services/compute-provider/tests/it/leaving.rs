@@ -9,6 +9,16 @@ use crate::node::Org;
 use crate::work::{Attempt, Step};
 use crate::world::{NETWORK, eventually};
 
+/// Waits, some seconds on, until nothing of a partner's is left but that there were grants.
+async fn only_notes_are_left(site: &Org, partner: &Org) {
+    site.world.clock.advance(std::time::Duration::from_secs(10));
+    eventually(async || {
+        let left = traces(site, partner).await;
+        left.iter().all(|trace| trace.starts_with("grants/"))
+    })
+    .await;
+}
+
 /// True while the partner's name stands in any live document or file of this node.
 async fn traces(site: &Org, partner: &Org) -> Vec<String> {
     use oc_kernel::PageRequest;
@@ -128,15 +138,7 @@ async fn an_ended_grant_leaves_nothing_but_its_note() {
     let path = format!("grants/{id}/end");
     north.ok(Method::POST, &path, json!({})).await;
     eventually(async || south.stage.was_stopped(running.attempt)).await;
-    south
-        .world
-        .clock
-        .advance(std::time::Duration::from_secs(10));
-    eventually(async || {
-        let left = traces(&south, &north).await;
-        left.iter().all(|trace| trace.starts_with("grants/"))
-    })
-    .await;
+    only_notes_are_left(&south, &north).await;
     assert_eq!(south.told("oc.compute.usage.v1").len(), 2, "the books stay");
 }
 
@@ -151,15 +153,7 @@ async fn a_blocked_partner_is_stopped_and_its_traces_go() {
     eventually(async || south.stage.was_stopped(running.attempt)).await;
     let id = grant["grant_id"].as_str().unwrap();
     assert_eq!(south.grant(id).await["state"], "revoked");
-    south
-        .world
-        .clock
-        .advance(std::time::Duration::from_secs(10));
-    eventually(async || {
-        let left = traces(&south, &north).await;
-        left.iter().all(|trace| trace.starts_with("grants/"))
-    })
-    .await;
+    only_notes_are_left(&south, &north).await;
 }
 
 #[tokio::test]
