@@ -71,7 +71,7 @@ impl Resolver for Sealed {
     fn fetch(&self, uri: &str, _limit: usize) -> Result<String, ResolveError> {
         Err(ResolveError::Forbidden {
             reference: uri.to_owned(),
-            reason: "the document must be self-contained: pack it, so that it names no other file"
+            reason: "the document must be self-contained: `opencloud cwl pack` makes it name no other file"
                 .to_owned(),
         })
     }
@@ -105,7 +105,7 @@ impl LocalFiles {
 impl Resolver for LocalFiles {
     fn fetch(&self, uri: &str, limit: usize) -> Result<String, ResolveError> {
         let forbidden = |reason: &str| ResolveError::Forbidden {
-            reference: uri.to_owned(),
+            reference: display_uri(uri),
             reason: reason.to_owned(),
         };
         let unreadable = |reason: String| ResolveError::Unreadable {

@@ -1,6 +1,7 @@
 //! The canonical form of a document: one self-contained JSON object of CWL v1.2 in a fixed order, the
 //! same bytes for the same content, whatever shorthands it was written with.
 
+mod pack;
 mod parameters;
 mod processes;
 mod requirements;
@@ -9,11 +10,18 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::decimal::to_compact_json;
-use crate::{Document, Process, Text};
+use crate::{Document, Process, Step, Text};
 
 impl Document {
     /// The canonical form as a value. Every process is embedded where it runs.
     pub fn to_value(&self) -> Value {
+        let mut map = self.heads();
+        map.extend(processes::process(self.process(), &embedded));
+        Value::Object(map)
+    }
+
+    /// What stands above the processes.
+    fn heads(&self) -> Map<String, Value> {
         let mut map = Map::new();
         map.insert("cwlVersion".to_owned(), "v1.2".into());
         if !self.namespaces().is_empty() {
@@ -29,8 +37,7 @@ impl Document {
         if !self.schemas().is_empty() {
             map.insert("$schemas".to_owned(), self.schemas().into());
         }
-        map.extend(processes::process(self.process()));
-        Value::Object(map)
+        map
     }
 
     /// The canonical form as text, without white space between tokens.
@@ -47,8 +54,12 @@ impl Document {
 impl Process {
     /// The canonical form of this process alone, without `cwlVersion`.
     pub fn to_value(&self) -> Value {
-        Value::Object(processes::process(self))
+        Value::Object(processes::process(self, &embedded))
     }
+}
+
+fn embedded(step: &Step) -> Value {
+    step.run.to_value()
 }
 
 /// A JSON object under construction: absent things leave no trace.

@@ -10,6 +10,7 @@ pub(crate) mod cwl;
 pub(crate) mod dataset;
 pub(crate) mod dataset_import;
 mod doctor;
+mod document;
 mod download;
 mod failure;
 mod favorite;
@@ -176,7 +177,7 @@ pub(crate) enum Command {
     /// Who used what: sums, records, exports, books
     #[command(subcommand)]
     Usage(usage::UsageCommand),
-    /// Check or run a CWL document on this machine, without a node
+    /// Check, pack or run a CWL document on this machine, without a node
     #[command(subcommand)]
     Cwl(cwl::CwlCommand),
     /// Check this machine and its node, and say what to do
@@ -205,6 +206,9 @@ pub(crate) enum CommandError {
         /// What to do.
         advice: String,
     },
+    /// A document of this machine has faults, at least one.
+    #[error("the document has {}", output::counted(.0.len(), "fault"))]
+    Document(Vec<oc_cwl::Finding>),
     /// What was typed cannot be used.
     #[error("{0}")]
     Input(String),

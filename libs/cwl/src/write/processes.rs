@@ -7,7 +7,8 @@ use super::requirements::requirement;
 use super::{Fields, texts};
 use crate::{Argument, Body, CommandLineTool, Process, Requirement, Step, StepInput};
 
-pub(super) fn process(process: &Process) -> Map<String, Value> {
+/// `run` gives what stands as `run` of a step.
+pub(super) fn process(process: &Process, run: &dyn Fn(&Step) -> Value) -> Map<String, Value> {
     let mut fields = Fields::default();
     fields
         .put("class", process.class())
@@ -41,7 +42,8 @@ pub(super) fn process(process: &Process) -> Map<String, Value> {
             fields.put("expression", text.text.as_str());
         }
         Body::Workflow(workflow) => {
-            fields.put("steps", workflow.steps.iter().map(step).collect::<Vec<_>>());
+            let steps = workflow.steps.iter().map(|one| step(one, run(one)));
+            fields.put("steps", steps.collect::<Vec<_>>());
         }
         Body::Operation => {}
     }
@@ -79,7 +81,7 @@ fn argument(argument: &Argument) -> Value {
     }
 }
 
-fn step(step: &Step) -> Value {
+fn step(step: &Step, run: Value) -> Value {
     let mut fields = Fields::default();
     fields
         .put("id", step.id.as_str())
@@ -101,7 +103,7 @@ fn step(step: &Step) -> Value {
         .text("when", step.when.as_ref())
         .list("requirements", requirements(&step.requirements))
         .list("hints", requirements(&step.hints))
-        .put("run", step.run.to_value());
+        .put("run", run);
     fields.0.extend(sorted(&step.extensions));
     Value::Object(fields.0)
 }

@@ -9,6 +9,7 @@ mod checking;
 mod fragments;
 mod fuzzing;
 mod loading;
+mod packing;
 mod partition;
 mod running;
 mod safety;

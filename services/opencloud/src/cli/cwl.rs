@@ -1,4 +1,4 @@
-//! `opencloud cwl`: checking and running CWL documents on this machine, without a node.
+//! `opencloud cwl`: checking, packing and running CWL documents on this machine, without a node.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,10 @@ use oc_cwl::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::failure::Failure;
+use super::names::Names;
 use super::output::Output;
+use super::{document, exit_code};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CwlCommand {
@@ -20,6 +23,11 @@ pub(crate) enum CwlCommand {
     Check {
         /// The document; file.cwl#id picks one process of several
         doc: String,
+    },
+    /// Print a document with all that it names in its folder and below as one JSON document, a $graph
+    Pack {
+        /// The document; file.cwl#id picks one process of several
+        doc: PathBuf,
     },
     /// Run a document; print the output object as JSON
     Run(RunArguments),
@@ -45,6 +53,17 @@ pub(crate) struct RunArguments {
 pub(crate) fn run(command: CwlCommand, output: Output) -> ExitCode {
     match command {
         CwlCommand::Check { doc } => check(&doc, output),
+        CwlCommand::Pack { doc } => match document::open(&doc) {
+            Ok(document) => {
+                anstream::println!("{}", to_decimal_json(&document.pack()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                let failure = Failure::of(&error, None, &Names::default());
+                failure.show(output.is_json());
+                ExitCode::from(exit_code(&error))
+            }
+        },
         CwlCommand::Run(arguments) => match execute(&arguments) {
             Ok(outputs) => {
                 anstream::println!("{}", to_decimal_json(&Value::Object(outputs)));

@@ -9,7 +9,7 @@ use super::dataset_import::import;
 use super::ids::ShortIds;
 use super::names::Names;
 use super::query::QueryArguments;
-use super::{Context, Outcome, offer, service, size, when};
+use super::{Context, Outcome, file, offer, size, when};
 
 const IMPORT: &str = "\
 Examples:
@@ -65,7 +65,7 @@ pub(crate) async fn run(context: &Context, command: DatasetCommand) -> Outcome {
             visible_to,
         } => {
             let request = CreateDatasetRequest {
-                collection_json: service::read(&collection)?,
+                collection_json: file::text(&collection)?,
                 price: None,
                 terms,
                 visible_to: offer::organisations(context, &visible_to).await?,

@@ -13,7 +13,7 @@ use oc_proto::data::v1::ImportItemRequest;
 use serde_json::Value;
 
 use super::file::{digest, unreadable};
-use super::{CommandError, service};
+use super::{CommandError, file};
 
 /// An item that was added.
 #[derive(Debug, serde::Serialize)]
@@ -29,7 +29,7 @@ pub(crate) async fn import(
     dataset: &str,
     path: &Path,
 ) -> Result<Imported, CommandError> {
-    let text = service::read(path)?;
+    let text = file::text(path)?;
     let wrong = |what: String| CommandError::input(format!("{} {what}", path.display()));
     let mut item: Value =
         serde_json::from_str(&text).map_err(|error| wrong(format!("is no STAC item: {error}")))?;
@@ -53,9 +53,8 @@ pub(crate) async fn import(
         let key = key_of(&id, &source).map_err(wrong)?;
         asset["href"] = Value::String(key.to_string());
         let sha256 = digest(&source).await;
-        let sha256 = sha256
-            .map_err(|error| unreadable(&source, &error))?
-            .to_string();
+        let (sha256, _) = sha256.map_err(|error| unreadable(&source, &error))?;
+        let sha256 = sha256.to_string();
         if is_there(client, dataset, &key, &source, &sha256).await? {
             kept += 1;
         } else {

@@ -218,7 +218,7 @@ impl Target<'_> {
             return Err(self.in_the_way(path));
         }
         let held = digest(&real).await;
-        let held = held.map_err(|error| cannot("read", path, &error))?;
+        let (held, _) = held.map_err(|error| cannot("read", path, &error))?;
         Ok(if held.to_string() == sha256 {
             Found::Same
         } else {

@@ -1,6 +1,7 @@
 //! What a command says when it fails: a sentence and what to do for people, a problem (RFC 9457) for programs.
 
 use oc_client::Place;
+use oc_cwl::Finding;
 use oc_kernel::{Classify as _, Code, Kind};
 use serde::Serialize;
 
@@ -42,7 +43,7 @@ impl Failure {
             CommandError::Inputs { error, advice, .. } => {
                 (error.kind(), Some(advice.clone()), error.problem())
             }
-            CommandError::Input(_) => (Kind::Invalid, None, None),
+            CommandError::Document(_) | CommandError::Input(_) => (Kind::Invalid, None, None),
             CommandError::Missing(_) => (Kind::NotFound, None, None),
             CommandError::Declined | CommandError::Unanswered(_) | CommandError::Left(_) => {
                 (Kind::Precondition, None, None)
@@ -58,7 +59,10 @@ impl Failure {
             detail: with_options(&names.in_text(&error.to_string())),
             instance: problem.and_then(|problem| problem.instance.clone()),
             advice: advice.map(|advice| with_options(&names.in_text(&advice))),
-            errors: problem.map_or_else(Vec::new, |problem| problem.errors.clone()),
+            errors: match error {
+                CommandError::Document(findings) => findings.iter().map(place).collect(),
+                _ => problem.map_or_else(Vec::new, |problem| problem.errors.clone()),
+            },
             inputs: match error {
                 CommandError::Inputs { takes, .. } => takes.clone(),
                 _ => Vec::new(),
@@ -91,6 +95,16 @@ impl Failure {
             let bold = anstyle::Style::new().bold();
             anstream::eprintln!("{bold}what to do{bold:#}: {}", safe(advice));
         }
+    }
+}
+
+/// A fault of a document of this machine, which may lie in several files.
+fn place(finding: &Finding) -> Place {
+    Place {
+        message: finding.to_string(),
+        line: None,
+        column: None,
+        pointer: None,
     }
 }
 

@@ -77,6 +77,14 @@ impl Output {
     }
 }
 
+/// A number of things: `1 file`, `2 files`.
+pub(crate) fn counted(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
+    }
+}
+
 /// What to do next, beside an answer.
 pub(crate) fn hint(text: &str) {
     anstream::eprintln!("{}", safe(&with_options(text)));

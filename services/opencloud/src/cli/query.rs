@@ -6,7 +6,7 @@ use clap::Args;
 use oc_proto::types::v1::{BoundingBox, DatasetQuery, PropertyFilter, TimeRange};
 use serde_json::{Value, json};
 
-use super::{CommandError, service, when};
+use super::{CommandError, file, when};
 
 /// Comparisons that a filter may make, the longer ones first.
 const OPERATORS: [&str; 6] = ["<=", ">=", "!=", "=", "<", ">"];
@@ -105,7 +105,7 @@ fn polygons_in(text: &str) -> Result<String, CommandError> {
         )));
     }
     let wrong = |why: String| CommandError::input(format!("{text}: {why}"));
-    let document: Value = serde_json::from_str(&service::read(path)?)
+    let document: Value = serde_json::from_str(&file::text(path)?)
         .map_err(|error| wrong(format!("is no GeoJSON: {error}")))?;
     let mut polygons = Vec::new();
     collect(&document, &mut polygons).map_err(wrong)?;

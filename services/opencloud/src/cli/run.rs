@@ -18,12 +18,12 @@ use super::output::{hint, safe};
 use super::query::QueryArguments;
 use super::upload::Uploads;
 use super::workflow::{self, Outline};
-use super::{CommandError, Context, Outcome, find, run_input, runs, service, size, when};
+use super::{CommandError, Context, Outcome, document, find, run_input, runs, size, when};
 
 /// What to run, on what, and where to.
 #[derive(Debug, Args)]
 pub(crate) struct WhatArguments {
-    /// A CWL document, or OWNER/LISTING of a workflow or processing service
+    /// A CWL document, with what it names in its folder and below, or OWNER/LISTING of a workflow or processing service
     workflow: String,
     /// YAML or JSON file with the inputs: a CWL input object, in which also datasets and outputs of earlier runs may
     /// stand; files in it are uploaded
@@ -72,18 +72,19 @@ pub(crate) struct RunArguments {
 impl WhatArguments {
     async fn request(&self, context: &Context) -> Result<RunRequest, CommandError> {
         let path = Path::new(&self.workflow);
-        if is_meant_as_file(path) && !path.is_file() {
+        let there = document::is_there(path);
+        if is_meant_as_file(path) && !there {
             return Err(CommandError::input(format!(
                 "{}: no such file; name a CWL document, or a workflow as OWNER/LISTING",
                 path.display()
             )));
         }
-        let (cwl, workflow, name) = if path.is_file() {
+        let (cwl, workflow, name) = if there {
             let stem = path
                 .file_stem()
                 .and_then(|stem| stem.to_str())
                 .unwrap_or("workflow");
-            (service::read(path)?, None, stem.to_owned())
+            (document::read(path)?, None, stem.to_owned())
         } else {
             let (owner, listing_id) = find::listing_ref(context, &self.workflow).await?;
             let name = listing_id.clone();
@@ -125,6 +126,7 @@ impl WhatArguments {
 /// A path that nobody would give a listing as its name.
 fn is_meant_as_file(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
+    let extension = extension.map(|it| it.split_once('#').map_or(it, |(it, _)| it));
     matches!(extension, Some("cwl" | "yml" | "yaml" | "json"))
         || path.is_absolute()
         || path.starts_with(".")
@@ -351,6 +353,7 @@ mod tests {
             "../a/bogus",
             "/tmp/bogus",
             "a/b.yaml",
+            "bogus.cwl#main",
         ] {
             assert!(is_meant_as_file(Path::new(file)), "{file}");
         }

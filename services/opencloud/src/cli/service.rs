@@ -1,12 +1,12 @@
 //! `opencloud service`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use oc_proto::service::v1::ProcessingService;
 
 use super::output::{fields, safe_lines};
-use super::{CommandError, Context, Outcome, offer, when};
+use super::{Context, Outcome, document, offer, when};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceCommand {
@@ -17,7 +17,7 @@ pub(crate) enum ServiceCommand {
         /// Version
         #[arg(id = "service_version", value_name = "VERSION")]
         version: String,
-        /// The CWL document
+        /// The CWL document; what it names in its folder and below is packed into it
         cwl: PathBuf,
         /// A paragraph for people
         #[arg(long, default_value = "", hide_default_value = true)]
@@ -74,7 +74,7 @@ pub(crate) async fn run(context: &Context, command: ServiceCommand) -> Outcome {
                 name,
                 version,
                 description,
-                cwl: read(&cwl)?,
+                cwl: document::read(&cwl)?,
                 visible_to: offer::organisations(context, &visible_to).await?,
                 ..ProcessingService::default()
             };
@@ -133,7 +133,7 @@ pub(crate) async fn run(context: &Context, command: ServiceCommand) -> Outcome {
         } => {
             let mut service = services.get(&name, &version).await?;
             if let Some(cwl) = cwl {
-                service.cwl = read(&cwl)?;
+                service.cwl = document::read(&cwl)?;
             }
             if let Some(description) = description {
                 service.description = description;
@@ -152,10 +152,4 @@ pub(crate) async fn run(context: &Context, command: ServiceCommand) -> Outcome {
             Ok(())
         }
     }
-}
-
-/// Reads a text file that a person named.
-pub(crate) fn read(path: &Path) -> Result<String, CommandError> {
-    std::fs::read_to_string(path)
-        .map_err(|error| CommandError::input(format!("{} cannot be read: {error}", path.display())))
 }

@@ -70,9 +70,9 @@ impl<'a> Uploads<'a> {
     async fn send(&mut self, path: &Path) -> Result<Value, CommandError> {
         let unreadable = |error: std::io::Error| unreadable(path, &error);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let (sha256, length) = digest(path).await.map_err(unreadable)?;
+        let sha256 = sha256.to_string();
         let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
-        let length = file.metadata().await.map_err(unreadable)?.len();
-        let sha256 = digest(path).await.map_err(unreadable)?.to_string();
         let compute = self.context.client.compute();
         let Place { offer, user } = match self.place.take() {
             Some(place) => self.place.insert(place),

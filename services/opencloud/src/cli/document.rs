@@ -1,0 +1,158 @@
+//! CWL documents of this machine as a node takes them: in one piece.
+//!
+//! A document may run, import and include other files. They are packed into it, if they lie in its folder or below: a
+//! document from somebody else must not carry away what lies elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use oc_cwl::{
+    Document, Finding, Limits, LoadError, LocalFiles, ResolveError, Resolver, Severity,
+    to_decimal_json, uri_of_path,
+};
+
+use super::CommandError;
+use super::file::{self, unreadable};
+
+/// The file and the process in it that a person names as `FILE` or `FILE#ID`.
+fn parts(named: &Path) -> (PathBuf, Option<&str>) {
+    let text = named.to_str().unwrap_or_default();
+    match text.rsplit_once('#') {
+        Some((file, id)) if !named.exists() => (PathBuf::from(file), Some(id)),
+        _ => (named.to_owned(), None),
+    }
+}
+
+/// True when a person names a file that is there.
+pub(crate) fn is_there(named: &Path) -> bool {
+    parts(named).0.is_file()
+}
+
+/// The text that a node takes for a document: as it is where it names no other file, else packed.
+///
+/// # Errors
+/// When it cannot be read; with all faults when it cannot be packed.
+pub(crate) fn read(named: &Path) -> Result<String, CommandError> {
+    let (path, id) = parts(named);
+    let text = file::text(&path)?;
+    let (loaded, files) = load(&path, id)?;
+    // A document of one file is judged by the node, which tells lines of the same text.
+    if files <= 1 && id.is_none() {
+        return Ok(text);
+    }
+    Ok(to_decimal_json(&checked(loaded)?.pack()))
+}
+
+/// A document with all files that it names.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn open(named: &Path) -> Result<Document, CommandError> {
+    let (path, id) = parts(named);
+    let (loaded, _) = load(&path, id)?;
+    checked(loaded)
+}
+
+fn checked(loaded: Result<Document, LoadError>) -> Result<Document, CommandError> {
+    let document = loaded.map_err(|error| CommandError::Document(error.into_findings()))?;
+    let faults = document.check().into_iter();
+    let faults: Vec<Finding> = faults
+        .filter(|fault| fault.severity == Severity::Error)
+        .collect();
+    match faults.is_empty() {
+        true => Ok(document),
+        false => Err(CommandError::Document(faults)),
+    }
+}
+
+/// Loads a document, and says how many files that took.
+fn load(
+    path: &Path,
+    id: Option<&str>,
+) -> Result<(Result<Document, LoadError>, usize), CommandError> {
+    let failed = |error: std::io::Error| unreadable(path, &error);
+    let real = path.canonicalize().map_err(failed)?;
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    let files = Counted {
+        files: LocalFiles::below([folder]).map_err(failed)?,
+        read: AtomicUsize::new(0),
+    };
+    let uri = match id {
+        Some(id) => format!("{}#{id}", uri_of_path(&real)),
+        None => uri_of_path(&real),
+    };
+    let loaded = Document::load(&uri, &files, &Limits::default());
+    Ok((loaded, files.read.into_inner()))
+}
+
+/// Files, and how often one was asked for.
+struct Counted {
+    files: LocalFiles,
+    read: AtomicUsize,
+}
+
+impl Resolver for Counted {
+    fn fetch(&self, uri: &str, limit: usize) -> Result<String, ResolveError> {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.files.fetch(uri, limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOOL: &str = "cwlVersion: v1.2\nclass: Operation\ninputs: []\noutputs: []\n";
+
+    fn workflow(run: &str) -> String {
+        format!(
+            "cwlVersion: v1.2\nclass: Workflow\ninputs: []\noutputs: []\nsteps: {{s: {{in: [], out: [], run: {run}}}}}\n"
+        )
+    }
+
+    fn refused(error: CommandError) -> String {
+        match error {
+            CommandError::Document(findings) => findings[0].to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_document_of_one_file_is_sent_as_it_is_and_one_of_several_packed() {
+        let base = tempfile::tempdir().unwrap();
+        let path = |name: &str| base.path().join(name);
+        std::fs::write(path("tool.cwl"), TOOL).unwrap();
+        std::fs::write(path("wf.cwl"), workflow("tool.cwl")).unwrap();
+        assert_eq!(read(&path("tool.cwl")).unwrap(), TOOL);
+        let packed = read(&path("wf.cwl")).unwrap();
+        let main = Document::parse(&packed, "packed", &Limits::default()).unwrap();
+        assert_eq!(main.process().class(), "Workflow");
+        std::fs::write(path("packed.cwl"), &packed).unwrap();
+        assert_eq!(read(&path("packed.cwl")).unwrap(), packed);
+        let one = read(&path("packed.cwl#s")).unwrap();
+        let one = Document::parse(&one, "one", &Limits::default()).unwrap();
+        assert_eq!(one.process().class(), "Operation");
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_file_and_what_lies_outside_is_named() {
+        let base = tempfile::tempdir().unwrap();
+        let inner = base.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::write(base.path().join("tool.cwl"), TOOL).unwrap();
+        std::fs::write(inner.join("bad.cwl"), TOOL.replace("Operation", "Operator")).unwrap();
+        for (run, said) in [
+            ("bad.cwl", "inner/bad.cwl:2:"),
+            (
+                "../tool.cwl",
+                "tool.cwl` is not allowed here: it lies outside",
+            ),
+            ("gone.cwl", "gone.cwl"),
+        ] {
+            let path = inner.join("wf.cwl");
+            std::fs::write(&path, workflow(run)).unwrap();
+            let refused = refused(read(&path).unwrap_err());
+            assert!(refused.contains(said), "{refused}");
+        }
+    }
+}
