@@ -39,6 +39,22 @@ pub fn only_tool(document: &Document) -> Option<Digest> {
     (document_digest(&plain) == document_digest(document)).then(|| document_digest(&tool))
 }
 
+/// Whether a value holds a File or Directory by its content (CWL v1.2, File `contents`, Directory `listing`): what a
+/// listed tool reads beside the data, its consumer could choose so that the results tell them.
+pub fn written_in(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().any(written_in),
+        Value::Object(fields) => {
+            let has = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+            let class = fields.get("class").and_then(Value::as_str);
+            class == Some("File") && has("contents")
+                || class == Some("Directory") && has("listing")
+                || fields.values().any(written_in)
+        }
+        _ => false,
+    }
+}
+
 /// A tool as a document of its own.
 fn alone(process: &Process) -> Option<Document> {
     if matches!(process.body, Body::Workflow(_)) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oc_kernel::{AttemptId, Digest, GrantId, LeaseId, Name, OrgId, ReservationId};
 use oc_store::{Expect, Versioned};
 use oc_trust::{Authority, Tool};
+use oc_workflow::listed;
 
 use super::hold::{Consumer, unexpected};
 use crate::documents::{Attempt, Input, Payload, Recorded, RecordedEvent, attempt_key};
@@ -342,24 +343,9 @@ fn nothing_beside(new: &NewAttempt, me: &OrgId) -> Result<(), Error> {
         return Err(Refusal::Beside(input.object.name.to_string()).into());
     }
     let job: serde_json::Value = serde_json::from_str(&new.job).unwrap_or_default();
-    match written_in(&job) {
+    match listed::written_in(&job) {
         true => Err(Refusal::Beside("a file written into the job".to_owned()).into()),
         false => Ok(()),
-    }
-}
-
-/// Whether a job holds a File or Directory by its content (CWL v1.2, File `contents`, Directory `listing`).
-fn written_in(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Array(values) => values.iter().any(written_in),
-        serde_json::Value::Object(fields) => {
-            let has = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
-            let class = fields.get("class").and_then(serde_json::Value::as_str);
-            class == Some("File") && has("contents")
-                || class == Some("Directory") && has("listing")
-                || fields.values().any(written_in)
-        }
-        _ => false,
     }
 }
 

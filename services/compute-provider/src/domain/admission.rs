@@ -83,6 +83,11 @@ pub enum Refusal {
          ours"
     )]
     Beside(String),
+    /// What a listed tool makes of two datasets could tell either.
+    #[error(
+        "the grant lists the tools that may read its data, one dataset a run: this one reads `{0}` and `{1}`"
+    )]
+    TwoDatasets(Name, Name),
 }
 
 impl Classify for Refusal {
@@ -101,7 +106,8 @@ impl Classify for Refusal {
             | Refusal::Elsewhere(_)
             | Refusal::NotTheConsumer { .. }
             | Refusal::NotListed
-            | Refusal::Beside(_) => Kind::Forbidden,
+            | Refusal::Beside(_)
+            | Refusal::TwoDatasets(..) => Kind::Forbidden,
         }
     }
 
@@ -125,6 +131,9 @@ impl Classify for Refusal {
             }
             Refusal::NotListed => {
                 Some("run one of the grant's tools as it is listed, all its steps here".to_owned())
+            }
+            Refusal::TwoDatasets(..) => {
+                Some("take all files of the run from one dataset".to_owned())
             }
             Refusal::NoGrant => Some("ask for a grant with `opencloud grant request`".to_owned()),
             Refusal::NoContainers => {
@@ -275,8 +284,11 @@ pub fn admit_submission(
     at_once(submission.demand, wall_seconds)
         .within(&authority.limits)
         .map_err(Refusal::OverDelegation)?;
-    if listed.is_some_and(|listed| submission.work.listed_as.is_disjoint(listed)) {
-        return Err(Refusal::NotListed);
+    if let Some(listed) = listed {
+        if submission.work.listed_as.is_disjoint(listed) {
+            return Err(Refusal::NotListed);
+        }
+        one_dataset(authority)?;
     }
     let limits = grant
         .agreed
@@ -287,6 +299,21 @@ pub fn admit_submission(
         attempt: authority.limits.egress_bytes,
         grant: limits.egress_bytes,
     })
+}
+
+/// A listed tool reads one dataset of ours: which of them lie beside each other is not for its consumer to choose.
+/// That each object is of the listing that the delegation names is looked at where it is opened.
+fn one_dataset(authority: &Authority) -> Result<(), Refusal> {
+    let ours = authority
+        .inputs
+        .iter()
+        .filter(|input| input.owner == authority.owner);
+    let listings: BTreeSet<&Name> = ours.filter_map(|input| input.listing.as_ref()).collect();
+    let mut listings = listings.into_iter();
+    match (listings.next(), listings.next()) {
+        (Some(first), Some(second)) => Err(Refusal::TwoDatasets(first.clone(), second.clone())),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that this machine can run the work at all.

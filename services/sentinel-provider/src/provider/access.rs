@@ -14,7 +14,7 @@ use oc_objects::{ObjectError, ObjectInfo};
 use oc_proto::federation::v1 as pb;
 use oc_trust::envelope::{Here, Statement, Unverified};
 use oc_trust::{
-    Asking, Authority, Chain, ChainError, Delegation, Grant, KeySet, Tool, verify_chain,
+    Asking, Authority, Chain, ChainError, Delegation, Grant, Input, KeySet, Tool, verify_chain,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,9 +72,10 @@ impl Provider {
         reservation.check(now_ms)?;
         let checked = self.check_reservation_grant(reservation).await?;
         let generation = checked.generation;
-        if caller.own {
-            self.check_home(request, reservation, checked).await?;
-        }
+        let at_home = match caller.own {
+            true => self.check_home(request, reservation, checked).await?,
+            false => None,
+        };
         let shown = authority.as_ref().and_then(|a| a.grant.as_ref());
         if let Some(grant) = shown.filter(|grant| grant.generation != generation) {
             return Err(DataError::Generation {
@@ -92,12 +93,23 @@ impl Provider {
         let life_ms = u64::from(self.settings().token_seconds) * 1000;
         let until_ms = authority.as_ref().map_or(u64::MAX, |a| a.not_after);
         let end_ms = until_ms.min(now_ms + life_ms);
+        let listing = crate::domain::listing_id(&reservation.dataset);
+        let delegated = at_home.or(authority.as_ref().map(|a| a.inputs.clone()));
+        let opens = |key: &ObjectKey| {
+            let named = |input: &Input| {
+                let of = input
+                    .listing
+                    .as_ref()
+                    .is_some_and(|of| of.as_str() == listing);
+                input.owner == owner && input.object == *key && of
+            };
+            delegated
+                .as_ref()
+                .is_none_or(|inputs| inputs.iter().any(named))
+        };
         let mut objects = Vec::new();
         for file in reservation.select(&keys)? {
-            let opens = authority
-                .as_ref()
-                .is_none_or(|a| a.reads(&file.key).is_some());
-            if !opens {
+            if !opens(&file.key) {
                 return Err(DataError::Outside {
                     key: file.key.to_string(),
                     place: "the delegation",
@@ -119,24 +131,25 @@ impl Provider {
         Ok(pb::AccessResponse { objects })
     }
 
-    /// Whether an attempt at our own machines may read a partner's reservation: it must be that partner's, and
-    /// where the grant lists the tools that read, the attempt must have been admitted under that grant, so that its
-    /// tool was looked at. compute-provider has verified the chain.
+    /// What an attempt at our own machines may read by its delegation; none where the work is our own. A partner's
+    /// reservation must be that partner's, and where the grant lists the tools that read, the attempt must have been
+    /// admitted under that grant, so that its tool was looked at. compute-provider has verified the chain.
     async fn check_home(
         &self,
         request: &pb::AccessRequest,
         reservation: &Reservation,
         checked: Checked,
-    ) -> Result<(), DataError> {
+    ) -> Result<Option<Vec<Input>>, DataError> {
         if reservation.holder == self.owner().await? {
-            return Ok(());
+            return Ok(None);
         }
         let chain = chain_of(&request.delegation)?;
         let envelope = chain.grant.ok_or(DataError::Mismatch("grant"))?;
-        let grant = Unverified::<Grant>::parse(&envelope).map_err(|source| ChainError::Open {
-            part: "the grant".to_owned(),
-            source,
-        })?;
+        let broken = |part: &str| {
+            let part = part.to_owned();
+            move |source| ChainError::Open { part, source }
+        };
+        let grant = Unverified::<Grant>::parse(&envelope).map_err(broken("the grant"))?;
         let grant = grant.claim();
         if grant.consumer != reservation.holder {
             return Err(DataError::Mismatch("consumer"));
@@ -144,7 +157,9 @@ impl Provider {
         if checked.lists_tools && grant.id.to_string() != reservation.grant_id {
             return Err(DataError::Mismatch("grant"));
         }
-        Ok(())
+        let last = chain.links.last().ok_or(ChainError::length(0))?;
+        let last = Unverified::<Delegation>::parse(last).map_err(broken("the delegation"))?;
+        Ok(Some(last.claim().inputs.clone()))
     }
 
     fn token(&self, ticket: &Ticket, end_ms: u64) -> Result<String, DataError> {

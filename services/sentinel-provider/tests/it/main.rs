@@ -4,6 +4,7 @@
 mod access;
 mod datasets;
 mod faces;
+mod lent;
 mod listings;
 mod neighbours;
 mod orders;

@@ -81,20 +81,41 @@ impl Case {
         }
     }
 
-    fn submit<'a>(
-        &'a self,
-        change: impl FnOnce(&mut Submission<'a>),
-    ) -> Result<EgressLimits, Refusal> {
-        let mut submission = Submission {
+    fn submission(&self) -> Submission<'_> {
+        Submission {
             run: self.authority.run,
             fragment: self.authority.fragment,
             attempt: self.authority.attempt,
             listing: &self.listing,
             demand: &self.demand,
             work: &self.work,
-        };
+        }
+    }
+
+    fn submit<'a>(
+        &'a self,
+        change: impl FnOnce(&mut Submission<'a>),
+    ) -> Result<EgressLimits, Refusal> {
+        let mut submission = self.submission();
         change(&mut submission);
-        admit_submission(&NORTH, &self.authority, &self.grant, &submission, None, NOW)
+        self.decide(&submission, None)
+    }
+
+    /// The same under a grant that lists these tools.
+    fn under(&self, listed: &BTreeSet<Digest>) -> Result<EgressLimits, Refusal> {
+        let submission = self.submission();
+        self.decide(&submission, Some(listed))
+    }
+
+    fn decide(
+        &self,
+        submission: &Submission<'_>,
+        listed: Option<&BTreeSet<Digest>>,
+    ) -> Result<EgressLimits, Refusal> {
+        let Self {
+            grant, authority, ..
+        } = self;
+        admit_submission(&NORTH, authority, grant, submission, listed, NOW)
     }
 }
 
@@ -244,28 +265,43 @@ fn more_than_was_delegated_cannot_be_started() {
 #[test]
 fn only_the_listed_tools_may_read_the_data() {
     let case = Case::new();
-    let decide = |listed: &BTreeSet<Digest>| {
-        let submission = Submission {
-            run: case.authority.run,
-            fragment: case.authority.fragment,
-            attempt: case.authority.attempt,
-            listing: &case.listing,
-            demand: &case.demand,
-            work: &case.work,
-        };
-        admit_submission(
-            &NORTH,
-            &case.authority,
-            &case.grant,
-            &submission,
-            Some(listed),
-            NOW,
-        )
-    };
-    assert!(decide(&case.work.listed_as).is_ok());
-    let refused = decide(&BTreeSet::from([Digest::of(b"another tool")]));
+    assert!(case.under(&case.work.listed_as).is_ok());
+    let refused = case.under(&BTreeSet::from([Digest::of(b"another tool")]));
     assert_eq!(refused, Err(Refusal::NotListed));
-    assert_eq!(decide(&BTreeSet::new()), Err(Refusal::NotListed));
+    assert_eq!(case.under(&BTreeSet::new()), Err(Refusal::NotListed));
+}
+
+#[test]
+fn a_listed_tool_reads_one_dataset_and_no_other_beside_it() {
+    let mut case = Case::new();
+    let reads = |owner, listing: &str, object: &str| oc_trust::Input {
+        owner,
+        listing: Some(listing.parse().unwrap()),
+        object: object.parse().unwrap(),
+        sha256: Digest::of(object.as_bytes()),
+    };
+    let red = reads(SOUTH, "dataset.secret", "secret/a/B04.tif");
+    // What lies with others is not ours to judge here.
+    let theirs = reads(NORTH, "storage.results", "demo/a");
+    case.authority.inputs = vec![
+        red,
+        theirs,
+        reads(SOUTH, "dataset.secret", "secret/b/B04.tif"),
+    ];
+    assert!(case.under(&case.work.listed_as).is_ok());
+    let nir = reads(SOUTH, "dataset.demo", "demo/a/B08.tif");
+    case.authority.inputs.push(nir);
+    let error = case.under(&case.work.listed_as).unwrap_err();
+    assert_eq!(error.kind(), Kind::Forbidden);
+    let text = error.to_string();
+    assert!(
+        text.ends_with("reads `dataset.demo` and `dataset.secret`"),
+        "{text}"
+    );
+    assert!(
+        case.submit(|_| {}).is_ok(),
+        "a grant without tools asks nothing of it"
+    );
 }
 
 #[test]
