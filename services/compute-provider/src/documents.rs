@@ -48,6 +48,7 @@ static OBJECTS: Collection = Collection::new(
         Index::computed("place", 1, place),
         Index::computed("mine", 1, mine),
         Index::computed("folder", 1, folder),
+        Index::pointer("key", "/key"),
         Index::pointer("grant", "/holder/grant"),
         Index::pointer("attempt", "/attempt"),
         Index::pointer("upload", "/upload"),
@@ -268,7 +269,12 @@ pub(crate) struct StoredObject {
     /// The upload that brought it.
     pub(crate) upload: UploadId,
     pub(crate) offer: Name,
+    /// Unique in the offer.
     pub(crate) key: ObjectKey,
+    /// Where its bytes lie, and the key of its document; none where that is `key`, as it was while a key was unique
+    /// in all offers together.
+    #[serde(default)]
+    pub(crate) place: Option<ObjectKey>,
     pub(crate) holder: Holder,
     pub(crate) attempt: Option<AttemptId>,
     /// The partner that announced it; none for ourselves.
@@ -280,6 +286,13 @@ pub(crate) struct StoredObject {
     pub(crate) sha256: Digest,
     pub(crate) media_type: String,
     pub(crate) stored_at: Timestamp,
+}
+
+impl StoredObject {
+    /// Where its bytes lie, and the key of its document.
+    pub(crate) fn place(&self) -> &ObjectKey {
+        self.place.as_ref().unwrap_or(&self.key)
+    }
 }
 
 /// Who started a run of ours.

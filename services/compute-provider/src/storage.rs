@@ -1,7 +1,7 @@
 //! Objects of storage offers, and of the workspace in which runs leave something for their later fragments.
 //!
-//! Bytes lie in the object store under their key; a document says whose they are; the room of the offer counts
-//! them. The room is told first and last, so that a crash in between leaves work for the sweeper and
+//! Bytes lie in the object store below the name of their offer; a document says whose they are; the room of the
+//! offer counts them. The room is told first and last, so that a crash in between leaves work for the sweeper and
 //! never a wrong number.
 
 mod deliver;
@@ -15,9 +15,9 @@ mod sweeper;
 mod transfers;
 mod uploads;
 
-use oc_kernel::{GrantId, Name, ObjectKey};
+use oc_kernel::{Digest, GrantId, Name, NameError, ObjectKey};
 use oc_store::{Expect, Query, StoreError};
-use oc_trust::Authority;
+use oc_trust::{Authority, Input};
 
 pub(crate) use owners::Reach;
 pub(crate) use transfers::{NewDownload, NewUpload};
@@ -121,11 +121,42 @@ impl Provider {
             .sum())
     }
 
-    /// The document of an object.
-    pub(crate) async fn object(&self, key: &ObjectKey) -> Result<StoredObject, Error> {
-        let found = self.shelf.objects.get(key.as_str()).await?;
+    /// The object of that key in a storage offer; none where there is none.
+    pub(super) async fn find_object(
+        &self,
+        offer: &Name,
+        key: &ObjectKey,
+    ) -> Result<Option<StoredObject>, Error> {
+        let here = Query::equals("place", format!("{offer}/{key}"));
+        let found = self.shelf.objects.all(&here).await?.into_iter().next();
+        Ok(found.map(|seen| seen.value))
+    }
+
+    /// The object of that key in a storage offer.
+    pub(crate) async fn object_in(
+        &self,
+        offer: &Name,
+        key: &ObjectKey,
+    ) -> Result<StoredObject, Error> {
+        let found = self.find_object(offer, key).await?;
+        found.ok_or_else(|| Error::unknown("object", key))
+    }
+
+    /// An object of ours with this key and content that an attempt may read: under a grant, one of its own.
+    pub(super) async fn object_of(
+        &self,
+        key: &ObjectKey,
+        sha256: &Digest,
+        grant: Option<GrantId>,
+    ) -> Result<StoredObject, Error> {
+        let of_key = Query::equals("key", key.as_str());
+        let found = self.shelf.objects.all(&of_key).await?;
+        let mut found = found.into_iter().map(|seen| seen.value);
+        let fits = |it: &StoredObject| {
+            it.sha256 == *sha256 && grant.is_none_or(|id| it.holder == Holder::Grant(id))
+        };
         found
-            .map(|seen| seen.value)
+            .find(fits)
             .ok_or_else(|| Error::unknown("object", key))
     }
 
@@ -135,22 +166,36 @@ impl Provider {
         authority: &Authority,
         key: &ObjectKey,
     ) -> Result<StoredObject, Error> {
+        let mut refusal = Error::Forbidden(format!("the delegation does not let `{key}` be read"));
+        let named = |input: &&Input| input.owner == authority.owner && input.object == *key;
+        // The same key may be named in several storage offers.
+        for input in authority.inputs.iter().filter(named) {
+            match self.readable_as(authority, input).await {
+                Ok(object) => return Ok(object),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    }
+
+    async fn readable_as(
+        &self,
+        authority: &Authority,
+        input: &Input,
+    ) -> Result<StoredObject, Error> {
+        let key = &input.object;
         let refused = || Error::Forbidden(format!("the delegation does not let `{key}` be read"));
-        let input = authority.reads(key).ok_or_else(refused)?;
-        let object = self.object(key).await?;
-        let place = match &input.listing {
+        let offer = match &input.listing {
             Some(listing) => match offer_of(listing) {
                 Some((OfferKind::Storage, name)) => name,
                 _ => return Err(refused()),
             },
             None => WORKSPACE.parse()?,
         };
+        let object = self.object_in(&offer, key).await?;
         // Who has a grant over an offer has its own objects in it, and nobody else's.
-        let holder = match &authority.grant {
-            Some(grant) => object.holder == Holder::Grant(grant.id),
-            None => true,
-        };
-        if object.offer != place || !holder {
+        let granted = authority.grant.as_ref();
+        if granted.is_some_and(|grant| object.holder != Holder::Grant(grant.id)) {
             return Err(refused());
         }
         if object.sha256 != input.sha256 {
@@ -160,6 +205,16 @@ impl Provider {
         }
         Ok(object)
     }
+}
+
+/// Where the bytes of a new object lie: below its offer, where a person finds them.
+pub(super) fn place_in(offer: &Name, key: &ObjectKey) -> Result<ObjectKey, Error> {
+    format!("{offer}/{key}")
+        .parse()
+        .map_err(|error: NameError| Error::Malformed {
+            field: "key",
+            reason: format!("with `{offer}/` before it, {error}"),
+        })
 }
 
 /// The media type that a file name suggests; empty where it suggests none.

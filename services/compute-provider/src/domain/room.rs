@@ -132,7 +132,7 @@ pub enum RoomError {
         key: ObjectKey,
     },
     /// The key belongs to another attempt, user or organisation.
-    #[error("`{key}` is being written by someone else")]
+    #[error("`{key}` belongs to somebody else: objects are written once, choose another key")]
     OtherWriter {
         /// The key.
         key: ObjectKey,

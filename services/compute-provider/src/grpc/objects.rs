@@ -75,7 +75,7 @@ impl ObjectsService for Provider {
                 consumer: caller.consumer,
                 network: caller.network,
                 delegation: it.delegation,
-                attempt: it.attempt_id,
+                attempt: parse("attempt_id", &it.attempt_id)?,
                 key: parse("key", &it.key)?,
             };
             let opened = self.open_download(new).await?;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use oc_kernel::{AttemptId, GrantId, Name, ObjectKey};
-use oc_store::{Expect, Query};
+use oc_kernel::{AttemptId, GrantId, Name};
+use oc_store::Query;
 
 use crate::attempts::Consumer;
 use crate::documents::StoredObject;
@@ -116,17 +116,12 @@ impl Provider {
             Ok(())
         })
         .await?;
-        let keys: Vec<&ObjectKey> = objects.iter().map(|object| &object.key).collect();
-        for key in &keys {
-            self.objects.delete(key).await?;
-            self.shelf
-                .objects
-                .delete(key.as_str(), Expect::Any, Vec::new())
-                .await?;
+        for object in objects {
+            self.erase(object).await?;
         }
         self.change_room(offer, |room| {
-            for key in &keys {
-                room.removed(key);
+            for object in objects {
+                room.removed(&object.key);
             }
             Ok(())
         })

@@ -68,20 +68,7 @@ impl Provider {
         object: &StoredObject,
         range: Option<Range<u64>>,
     ) -> Result<ObjectBody, Error> {
-        Ok(self.objects.get(&object.key, range).await?)
-    }
-
-    /// The object of that key, which must lie in this offer.
-    pub(crate) async fn object_in(
-        &self,
-        offer: &Name,
-        key: &ObjectKey,
-    ) -> Result<StoredObject, Error> {
-        let object = self.object(key).await?;
-        if object.offer != *offer {
-            return Err(Error::unknown("object", key));
-        }
-        Ok(object)
+        Ok(self.objects.get(object.place(), range).await?)
     }
 
     /// Stores an object of the caller. The same content again is no error.
@@ -128,7 +115,7 @@ impl Provider {
             let bytes = files::read_from(spooled.path(), 0).await?;
             self.store(offer, key, &upload, bytes).await?;
         }
-        self.object(key).await
+        self.object_in(offer, key).await
     }
 
     /// Deletes an object; deleting it again is no error.
@@ -139,17 +126,14 @@ impl Provider {
         key: &ObjectKey,
     ) -> Result<(), Error> {
         self.room(offer).await?;
-        let Some(seen) = self.shelf.objects.get(key.as_str()).await? else {
+        let Some(object) = self.find_object(offer, key).await? else {
             return Ok(());
         };
-        if seen.value.offer != *offer {
-            return Err(Error::unknown("object", key));
-        }
-        if !reach.includes(&seen.value) {
+        if !reach.includes(&object) {
             let text =
                 format!("`{key}` belongs to another user: only they or an operator delete it");
             return Err(Error::Forbidden(text));
         }
-        self.remove_object(&seen.value).await
+        self.remove_object(&object).await
     }
 }

@@ -51,14 +51,12 @@ impl StepObjects for Provider {
         let bytes: Stream = if offset == object.length {
             futures::stream::empty().boxed()
         } else if own && object.role == Role::Objects {
-            let range = offset..object.length;
-            files::from_store(
-                self.objects
-                    .get(&object.object, Some(range))
-                    .await
-                    .map_err(Error::from)?
-                    .stream,
-            )
+            let stored = self
+                .object_of(&object.object, &object.sha256, attempt.grant)
+                .await?;
+            let range = Some(offset..object.length);
+            let body = self.objects.get(stored.place(), range).await;
+            files::from_store(body.map_err(Error::from)?.stream)
         } else {
             // What is ours is opened by the chain of the submission, which was verified at admission; a chain that
             // came with the input is looked at by the owner it is for, and by nobody here.

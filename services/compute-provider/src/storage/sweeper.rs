@@ -8,7 +8,7 @@ use oc_objects::ObjectError;
 use oc_store::{Expect, Query};
 use tokio_util::sync::CancellationToken;
 
-use super::files;
+use super::{files, place_in};
 use crate::documents::StoredObject;
 use crate::domain::room::{Holder, Room, Upload};
 use crate::error::Error;
@@ -36,16 +36,25 @@ impl Provider {
     }
 
     async fn finish_removal(&self, offer: &Name, key: &ObjectKey) -> Result<(), Error> {
-        self.objects.delete(key).await?;
-        self.shelf
-            .objects
-            .delete(key.as_str(), Expect::Any, Vec::new())
-            .await?;
+        if let Some(object) = self.find_object(offer, key).await? {
+            self.erase(&object).await?;
+        }
         self.change_room(offer, |room| {
             room.removed(key);
             Ok(())
         })
         .await
+    }
+
+    /// Removes the bytes and the document of an object.
+    pub(super) async fn erase(&self, object: &StoredObject) -> Result<(), Error> {
+        let place = object.place();
+        self.objects.delete(place).await?;
+        let documents = &self.shelf.objects;
+        documents
+            .delete(place.as_str(), Expect::Any, Vec::new())
+            .await?;
+        Ok(())
     }
 
     /// Removes everything that is stored or announced under a grant.
@@ -116,7 +125,7 @@ impl Provider {
             .filter(|(_, upload)| upload.expires_at <= now)
         {
             // Its bytes may have come, and only the note of it not.
-            match self.objects.stat(key).await {
+            match self.objects.stat(&place_in(&room.offer, key)?).await {
                 Ok(there) if there.sha256.as_bytes() == upload.sha256.as_bytes() => {
                     self.register(&room.offer, key, upload).await?;
                 }

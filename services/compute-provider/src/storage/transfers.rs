@@ -9,7 +9,6 @@ use super::files;
 use super::guard::guarded;
 use super::uploads::{NewFile, Place};
 use crate::attempts::Consumer;
-use crate::convert::parse;
 use crate::documents::StoredObject;
 use crate::domain::egress::EgressLimits;
 use crate::domain::offer::{OfferKind, WORKSPACE, offer_of};
@@ -39,8 +38,7 @@ pub(crate) struct NewDownload {
     pub(crate) consumer: Consumer,
     pub(crate) network: Option<Name>,
     pub(crate) delegation: Vec<Vec<u8>>,
-    /// The attempt that reads; our own services may leave it empty.
-    pub(crate) attempt: String,
+    pub(crate) attempt: AttemptId,
     pub(crate) key: ObjectKey,
 }
 
@@ -258,20 +256,15 @@ impl Provider {
 
     /// Opens an object for reading.
     pub(crate) async fn open_download(&self, new: NewDownload) -> Result<Opened, Error> {
-        let (object, right) = if new.consumer.own && new.delegation.is_empty() {
-            (self.object(&new.key).await?, Right::own())
-        } else {
-            let attempt = parse("attempt_id", &new.attempt)?;
-            let (authority, right) = self
-                .delegated(
-                    &new.consumer.org,
-                    new.network.as_ref(),
-                    &new.delegation,
-                    attempt,
-                )
-                .await?;
-            (self.readable(&authority, &new.key).await?, right)
-        };
+        let (authority, right) = self
+            .delegated(
+                &new.consumer.org,
+                new.network.as_ref(),
+                &new.delegation,
+                new.attempt,
+            )
+            .await?;
+        let object = self.readable(&authority, &new.key).await?;
         let transfer = Transfer {
             offer: object.offer.clone(),
             key: new.key,
@@ -312,7 +305,7 @@ impl Provider {
             Box::pin(futures::stream::empty())
         } else {
             let range = offset..object.length;
-            files::from_store(self.objects.get(&transfer.key, Some(range)).await?.stream)
+            files::from_store(self.objects.get(object.place(), Some(range)).await?.stream)
         };
         let provider = self.clone();
         let check = move || {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use oc_kernel::{AttemptId, Digest, Name, ObjectKey, OrgId};
 use oc_objects::{Body, Expected, ObjectError};
-use oc_store::{Expect, StoreError};
+use oc_store::StoreError;
 
-use super::files;
+use super::{files, place_in};
 use crate::documents::StoredObject;
 use crate::domain::room::{Holder, RoomError, Upload, UploadId};
 use crate::error::Error;
@@ -135,14 +135,10 @@ impl Provider {
     /// True when the object is there with this content; an object of that key with other content, or of
     /// somebody else, is never replaced.
     async fn is_stored(&self, file: &NewFile) -> Result<bool, Error> {
-        let Some(seen) = self.shelf.objects.get(file.key.as_str()).await? else {
+        let Some(there) = self.find_object(&file.offer, &file.key).await? else {
             return Ok(false);
         };
-        let there = seen.value;
-        let same_writer = there.offer == file.offer
-            && there.holder == file.holder
-            && there.attempt == file.attempt;
-        if !same_writer {
+        if there.holder != file.holder || there.attempt != file.attempt {
             return Err(RoomError::OtherWriter {
                 key: file.key.clone(),
             }
@@ -170,17 +166,23 @@ impl Provider {
             length: Some(upload.length),
             sha256: Some(upload.sha256),
         };
-        match self.objects.put(key, bytes, expected).await {
+        let place = place_in(offer, key)?;
+        match self.objects.put(&place, bytes, expected).await {
             Ok(_) => {}
             // An earlier try got as far as this.
-            Err(ObjectError::AlreadyExists(_)) => self.check_bytes(key, upload).await?,
+            Err(ObjectError::AlreadyExists(_)) => self.check_bytes(&place, key, upload).await?,
             Err(error) => return Err(error.into()),
         }
         self.register(offer, key, upload).await
     }
 
-    async fn check_bytes(&self, key: &ObjectKey, upload: &Upload) -> Result<(), Error> {
-        let there = self.objects.stat(key).await?;
+    async fn check_bytes(
+        &self,
+        place: &ObjectKey,
+        key: &ObjectKey,
+        upload: &Upload,
+    ) -> Result<(), Error> {
+        let there = self.objects.stat(place).await?;
         if there.length == upload.length && there.sha256.as_bytes() == upload.sha256.as_bytes() {
             return Ok(());
         }
@@ -194,10 +196,12 @@ impl Provider {
         key: &ObjectKey,
         upload: &Upload,
     ) -> Result<(), Error> {
+        let place = place_in(offer, key)?;
         let document = StoredObject {
             upload: upload.id,
             offer: offer.clone(),
             key: key.clone(),
+            place: Some(place.clone()),
             holder: upload.holder,
             attempt: upload.attempt,
             announcer: upload.announcer,
@@ -210,10 +214,11 @@ impl Provider {
         match self
             .shelf
             .objects
-            .put(key.as_str(), &document, Expect::Absent, Vec::new())
+            .create(place.as_str(), &document, Vec::new())
             .await
         {
-            Ok(_) | Err(StoreError::AlreadyExists { .. }) => {}
+            Ok(_) => {}
+            Err(StoreError::AlreadyExists { .. }) => self.check_registered(&place, upload).await?,
             Err(error) => return Err(error.into()),
         }
         self.change_room(offer, |room| {
@@ -223,6 +228,19 @@ impl Provider {
         .await?;
         self.uploads.forget(&upload.id);
         files::remove(&self.part(&upload.id)).await
+    }
+
+    /// What lies in the place of an upload must be of this upload: an object from before each offer had keys of its
+    /// own may lie there.
+    async fn check_registered(&self, place: &ObjectKey, upload: &Upload) -> Result<(), Error> {
+        let there = self.shelf.objects.require(place.as_str()).await?.value;
+        if there.upload == upload.id {
+            return Ok(());
+        }
+        Err(Error::Conflict(format!(
+            "the older object `{}` of `{}` lies where this one would: delete it or choose another key",
+            there.key, there.offer
+        )))
     }
 
     /// The file that collects the bytes of an upload.

@@ -15,6 +15,7 @@ mod discovery;
 mod ends;
 mod faces;
 mod grants;
+mod keys;
 mod leaving;
 mod leftovers;
 mod listed;

@@ -151,9 +151,15 @@ impl Org {
 
     /// Stops the node and starts it again on the same folder.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(async |_| {}).await
+    }
+
+    /// The same, with something done to the folder in between.
+    pub(crate) async fn restart_after(self, change: impl AsyncFnOnce(&std::path::Path)) -> Self {
         let (world, id, folder) = (self.world.clone(), self.id, self.folder.clone());
         let (stage, settings) = (Stage::new(&world), self.settings.clone());
         self.end().await;
+        change(folder.path()).await;
         Self::run(&world, id, folder, stage, settings).await
     }
 
