@@ -88,6 +88,7 @@ async fn make_plan(
         document: document.to_json(),
         inputs: resolve(context, caller, &world, &document, inputs).await?,
         output: storage.0,
+        unfit: BTreeMap::new(),
         grants: BTreeMap::new(),
     };
     let values = spec
@@ -99,14 +100,11 @@ async fn make_plan(
 
     let counted = count::count(context, &world, run, &spec, now).await?;
     let data = data_of(&world, &spec, &counted, now);
-    tools::check(context, &world, &spec, &data, now).await?;
-    let listing = data.values().filter(|data| data.tools.is_some());
-    world.looked_at = listing
-        .filter_map(|data| Some(data.access.grant()?.to_string()))
-        .collect();
+    tools::check(&mut world, &data)?;
     let lengths = lengths(&spec, &counted);
     scatter::check(&document, &lengths)?;
     let sites = sites::look(context, &world, run, &placement, now).await?;
+    world.unfit = tools::unfit(context, &world.grants, &spec).await?;
     remember_grants(&mut spec, &data, &storage.1);
     let plan = aside(move |given_up| {
         let steps = Steps::of(document.process(), &lengths);
@@ -283,6 +281,7 @@ async fn resolve(
         };
         resolved.insert(name, spec);
     }
+    uploaded::apart(&resolved)?;
     Ok(resolved)
 }
 

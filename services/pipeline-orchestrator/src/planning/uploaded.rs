@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::world::World;
 use super::{own_storage, user_of};
 use crate::context::Context;
-use crate::documents::KnownFile;
+use crate::documents::{KnownFile, SpecInput};
 use crate::error::RunError;
 use crate::files;
 
@@ -73,6 +73,32 @@ pub(super) async fn in_value(
     Ok((value, known_files))
 }
 
+/// Files of a run are told apart by their owner and key: the same key in two storages may not be two files of one run.
+///
+/// # Errors
+/// When two inputs name it so.
+pub(super) fn apart(inputs: &BTreeMap<String, SpecInput>) -> Result<(), RunError> {
+    let mut seen: BTreeMap<String, (&str, &KnownFile)> = BTreeMap::new();
+    for (name, input) in inputs {
+        for file in &input.files {
+            let location = files::location(&file.object);
+            let (first, known) = *seen.entry(location).or_insert((name.as_str(), file));
+            if known.object.sha256 != file.object.sha256 {
+                let [here, there] = [file, known].map(|file| {
+                    let listing = file.listing.as_ref();
+                    listing.map(ToString::to_string).unwrap_or_default()
+                });
+                let text = format!(
+                    "`{}` in {here} is another file than in {there} for input `{first}`: store one under another key",
+                    file.object.key
+                );
+                return Err(RunError::invalid(format!("inputs.{name}"), text));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn known(object: ObjectRef, listing: Name) -> KnownFile {
     KnownFile {
         object,
@@ -100,5 +126,46 @@ async fn find(
         None => Ok(Err(format!(
             "there is no `{key}` in {listing}: upload it, or name where it lies"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oc_kernel::{Digest, OrgId};
+    use oc_workflow::data::Input;
+
+    use super::*;
+
+    fn input(listing: &str, content: &str) -> SpecInput {
+        let object = ObjectRef {
+            owner: OrgId::from_digest([1; 32]),
+            role: Role::Objects,
+            key: "in/a.txt".parse().unwrap(),
+            sha256: Digest::of(content.as_bytes()),
+            length: 3,
+            media_type: String::new(),
+        };
+        SpecInput {
+            input: Input::Value(Value::Null),
+            value: Some(files::file(&object)),
+            files: vec![known(object, listing.parse().unwrap())],
+            list: false,
+        }
+    }
+
+    #[test]
+    fn one_key_with_two_contents_in_two_storages_is_refused_in_one_run() {
+        let inputs = |first, second| {
+            let first = ("f".to_owned(), input("storage.a", first));
+            BTreeMap::from([first, ("g".to_owned(), input("storage.b", second))])
+        };
+        apart(&inputs("same", "same")).unwrap();
+        let text = apart(&inputs("one", "two")).unwrap_err().to_string();
+        assert!(
+            text.contains(
+                "`in/a.txt` in storage.b is another file than in storage.a for input `f`"
+            ),
+            "{text}"
+        );
     }
 }
