@@ -77,6 +77,7 @@ async fn make_plan(
         me,
         grants,
         disputes,
+        unfit: BTreeMap::new(),
         looked_at: BTreeSet::new(),
     };
     let storage = storage(context, &world, asked.output.unwrap_or_default(), now).await?;
@@ -88,7 +89,6 @@ async fn make_plan(
         document: document.to_json(),
         inputs: resolve(context, caller, &world, &document, inputs).await?,
         output: storage.0,
-        unfit: BTreeMap::new(),
         grants: BTreeMap::new(),
     };
     let values = spec
@@ -97,6 +97,7 @@ async fn make_plan(
         .map(|(name, input)| (name.clone(), input.value.clone()));
     request::check_types(&document, &values.collect())?;
     passed::check(&document, &spec)?;
+    world.unfit = tools::unfit(context, &world.grants, &spec).await?;
 
     let counted = count::count(context, &world, run, &spec, now).await?;
     let data = data_of(&world, &spec, &counted, now);
@@ -104,7 +105,6 @@ async fn make_plan(
     let lengths = lengths(&spec, &counted);
     scatter::check(&document, &lengths)?;
     let sites = sites::look(context, &world, run, &placement, now).await?;
-    world.unfit = tools::unfit(context, &world.grants, &spec).await?;
     remember_grants(&mut spec, &data, &storage.1);
     let plan = aside(move |given_up| {
         let steps = Steps::of(document.process(), &lengths);

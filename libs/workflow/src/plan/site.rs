@@ -44,6 +44,11 @@ pub enum Access {
         /// The objection.
         reason: String,
     },
+    /// The grant lists the tools that may run under it, and this run is none.
+    Unfit {
+        /// Why not, as the end of "it lists its tools,".
+        reason: String,
+    },
     /// The owner took the grant back.
     Revoked {
         /// When.
@@ -72,6 +77,10 @@ impl Access {
             Self::Disputed { reason } => Some(format!(
                 "the books of the grant on {what} are disputed and nothing begins under it ({reason}): ask {owner} to \
                  correct the record, or for a new grant"
+            )),
+            Self::Unfit { reason } => Some(format!(
+                "the grant on {what} lists the tools that may run under it, {reason}: run one of them as it is listed, \
+                 or ask {owner} for a grant without tools"
             )),
             Self::Revoked { at } => Some(format!(
                 "{owner} revoked the grant on {what} {} ago: {}",
@@ -228,6 +237,12 @@ mod tests {
                     reason: "no students".into(),
                 },
                 "no students",
+            ),
+            (
+                Access::Unfit {
+                    reason: "and this workflow is none of them".into(),
+                },
+                "and this workflow is none of them: run one of them",
             ),
             (
                 Access::Disputed {

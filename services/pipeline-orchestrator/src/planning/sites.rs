@@ -297,6 +297,7 @@ mod tests {
             },
             grants: Vec::new(),
             disputes: BTreeMap::new(),
+            unfit: BTreeMap::new(),
             looked_at: Default::default(),
         };
         let at = |site: &str| Placement {
@@ -343,6 +344,7 @@ mod tests {
             },
             grants: vec![granted],
             disputes: BTreeMap::new(),
+            unfit: BTreeMap::new(),
             looked_at: Default::default(),
         };
         let placement = Placement {

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use oc_kernel::{Classify as _, Digest, Kind};
-use oc_workflow::data::Input;
+use oc_proto::compute::v1::Grant;
+use oc_proto::federation::v1::GrantState;
+use oc_workflow::data::{Input, ListingRef};
 use oc_workflow::listed;
 use oc_workflow::plan::{InputData, PlanError};
 use serde_json::Value;
@@ -13,55 +14,89 @@ use serde_json::Value;
 use super::aside::aside;
 use super::world::World;
 use crate::context::Context;
-use crate::documents::Spec;
+use crate::documents::{Spec, SpecInput};
 use crate::error::RunError;
 use crate::ports::Catalogue;
 use crate::request;
 
-/// Refuses a workflow that is none of the tools that a grant over its data lists.
-pub(super) async fn check(
+/// By grant that lists tools why this run may not be under it.
+pub(super) async fn unfit(
     context: &Context,
-    world: &World,
+    grants: &[Grant],
     spec: &Spec,
-    data: &BTreeMap<String, InputData>,
-    now: Timestamp,
-) -> Result<(), RunError> {
-    let all = data;
-    let restricted = data.iter().filter_map(|(input, data)| {
-        let names = data.tools.as_ref()?;
-        let Input::Dataset { dataset, .. } = &spec.inputs.get(input)?.input else {
-            return None;
-        };
-        Some((input, data, names, world.grant(dataset, now)?))
-    });
+) -> Result<BTreeMap<String, String>, RunError> {
+    let lists_tools = |grant: &&Grant| {
+        !grant.given && grant.state() == GrantState::Active && !grant.tools.is_empty()
+    };
+    let mut grants = grants.iter().filter(lists_tools).peekable();
+    let mut unfit = BTreeMap::new();
+    if grants.peek().is_none() {
+        return Ok(unfit);
+    }
     let most_bytes = context.settings.document_bytes;
-    for (input, data, names, grant) in restricted {
-        let beside = |(_, its): &(&String, &InputData)| its.org != data.org;
-        if let Some((other, its)) = all.iter().find(beside) {
+    let own = names_of(spec.document.clone(), most_bytes).await?;
+    for grant in grants {
+        let catalogue = context.catalogue.as_ref();
+        let reason = match beside(grant, &spec.inputs) {
+            Some(reason) => reason,
+            None if listed(catalogue, &grant.tools, &own, most_bytes).await? => continue,
+            None => "and this workflow is none of them, whole and unchanged".to_owned(),
+        };
+        unfit.insert(grant.grant_id.clone(), reason);
+    }
+    Ok(unfit)
+}
+
+/// Refuses a run that a grant over its data would refuse. The machines of that data's owner are used under the same
+/// grants.
+pub(super) fn check(world: &mut World, data: &BTreeMap<String, InputData>) -> Result<(), RunError> {
+    for (input, its) in data {
+        let (Some(names), Some(grant)) = (&its.tools, its.access.grant()) else {
+            continue;
+        };
+        let grant = grant.to_string();
+        if let Some(reason) = world.unfit.get(&grant) {
             let reason = format!(
-                "{} lets {} read {} with nothing of others beside it, and `{other}` is {}'s: what it makes of both \
-                 could tell the data",
-                data.name,
+                "{} lets only {} read {}, {reason}: run it as it is listed, or ask {} for a grant without tools",
+                its.name,
                 names.join(" or "),
-                data.what,
+                its.what,
                 its.name
             );
             let input = input.clone();
             return Err(PlanError::Data { input, reason }.into());
         }
-        let own = names_of(spec.document.clone(), most_bytes).await?;
-        if !listed(context.catalogue.as_ref(), &grant.tools, &own, most_bytes).await? {
-            let (owner, what) = (&data.name, &data.what);
-            let reason = format!(
-                "{owner} lets only {} read {what}, and this workflow is not that, whole and unchanged: run it as it \
-                 is listed",
-                names.join(" or ")
-            );
-            let input = input.clone();
-            return Err(PlanError::Data { input, reason }.into());
-        }
+        world.looked_at.insert(grant);
     }
     Ok(())
+}
+
+/// What is read that may not be: the tools of a grant read one dataset of it, for what they make of two could tell
+/// either.
+fn beside(grant: &Grant, inputs: &BTreeMap<String, SpecInput>) -> Option<String> {
+    let granted = |of: &ListingRef| {
+        let id = of.listing.as_str();
+        of.owner.to_string() == grant.provider && grant.listing_ids.iter().any(|it| it == id)
+    };
+    let mut read: Option<&ListingRef> = None;
+    inputs.iter().find_map(|(name, input)| {
+        let what = match &input.input {
+            Input::Dataset { dataset, .. } => {
+                if granted(dataset) && *read.get_or_insert(dataset) == dataset {
+                    return None;
+                }
+                format!("dataset `{}`", dataset.listing)
+            }
+            _ if !input.files.is_empty() => "a stored file".to_owned(),
+            _ if input.value.as_ref().is_some_and(listed::written_in) => {
+                "a file written into the job".to_owned()
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "with nothing beside one dataset of the grant, and `{name}` is {what}"
+        ))
+    })
 }
 
 /// What a list of tools may call a document that is submitted whole.
@@ -115,8 +150,10 @@ async fn listed(
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
+    use oc_kernel::OrgId;
     use oc_proto::catalog::v1::{Listing, ListingKind};
     use oc_service::CallError;
+    use oc_workflow::data::DatasetQuery;
     use serde_json::json;
 
     use super::*;
@@ -151,6 +188,62 @@ mod tests {
             "inputs": [{"id": "image", "type": "File", "inputBinding": {"position": 1}}],
             "outputs": [{"id": "said", "type": "stdout"}]
         })
+    }
+
+    fn dataset(number: u8, listing: &str) -> SpecInput {
+        let dataset = ListingRef {
+            owner: OrgId::from_digest([number; 32]),
+            listing: listing.parse().unwrap(),
+        };
+        let query = DatasetQuery::default();
+        spec_input(Input::Dataset { dataset, query }, None)
+    }
+
+    fn spec_input(input: Input, value: Option<Value>) -> SpecInput {
+        SpecInput {
+            input,
+            value,
+            files: Vec::new(),
+            list: false,
+        }
+    }
+
+    fn value(value: Value) -> SpecInput {
+        spec_input(Input::Value(value.clone()), Some(value))
+    }
+
+    #[test]
+    fn a_listed_tool_reads_one_dataset_and_nothing_beside_it() {
+        let grant = Grant {
+            provider: OrgId::from_digest([2; 32]).to_string(),
+            listing_ids: ["dataset.secret", "dataset.demo"].map(str::to_owned).into(),
+            ..Grant::default()
+        };
+        let file = json!([{"class": "File", "contents": "abc", "basename": "a.vrt"}]);
+        for (other, what) in [
+            (dataset(2, "dataset.secret"), None),
+            (value(json!(2600)), None),
+            (
+                dataset(2, "dataset.demo"),
+                Some("`red` is dataset `dataset.secret`"),
+            ),
+            (
+                dataset(2, "dataset.more"),
+                Some("`nir` is dataset `dataset.more`"),
+            ),
+            (
+                dataset(1, "dataset.secret"),
+                Some("`nir` is dataset `dataset.secret`"),
+            ),
+            (value(file), Some("`nir` is a file written into the job")),
+        ] {
+            let red = ("red".to_owned(), dataset(2, "dataset.secret"));
+            let inputs = BTreeMap::from([("nir".to_owned(), other), red]);
+            let said = beside(&grant, &inputs);
+            assert_eq!(said.is_some(), what.is_some(), "{said:?}");
+            let (said, what) = (said.unwrap_or_default(), what.unwrap_or_default());
+            assert!(said.contains(what), "{said}");
+        }
     }
 
     #[tokio::test]

@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) grants: Vec<Grant>,
     /// By grant what its books are disputed for: its provider starts nothing under it meanwhile.
     pub(super) disputes: BTreeMap<String, String>,
+    /// By grant that lists tools why this run may not be under it.
+    pub(super) unfit: BTreeMap<String, String>,
     /// Grants that list tools and by which data of this run are read. Their owner looks at what reads them, so the
     /// machines there are used under the same grant.
     pub(super) looked_at: BTreeSet<String>,
@@ -52,8 +54,9 @@ impl World {
         let active = covering.iter().filter(|g| g.state() == GrantState::Active);
         let best = active.max_by_key(|grant| {
             let undisputed = !self.disputes.contains_key(&grant.grant_id);
+            let fits = !self.unfit.contains_key(&grant.grant_id);
             // One that lists tools lets others do nothing.
-            (undisputed, grant.tools.is_empty(), grant.not_after_ms)
+            (fits, undisputed, grant.tools.is_empty(), grant.not_after_ms)
         });
         match best.or(covering.first()) {
             Some(grant) => access_of(grant, now),
@@ -94,8 +97,15 @@ impl World {
             .iter()
             .any(|grant| grant.provider == owner && looked_at(grant));
         let access = self.access_among(of, now, |grant| !bound || looked_at(grant));
-        let grant = access.grant().map(|grant| grant.to_string());
-        match grant.and_then(|grant| self.disputes.get(&grant)) {
+        let Some(grant) = access.grant().map(|grant| grant.to_string()) else {
+            return access;
+        };
+        if let Some(reason) = self.unfit.get(&grant) {
+            return Access::Unfit {
+                reason: reason.clone(),
+            };
+        }
+        match self.disputes.get(&grant) {
             Some(reason) => Access::Disputed {
                 reason: reason.clone(),
             },
@@ -203,6 +213,7 @@ mod tests {
             },
             disputes: disputes(&books, &grants).await,
             grants,
+            unfit: BTreeMap::new(),
             looked_at: BTreeSet::new(),
         }
     }
@@ -260,6 +271,32 @@ mod tests {
         assert_eq!(machines(&world), Some(any.grant_id.clone()));
         world.looked_at.insert(listed.grant_id.clone());
         assert_eq!(machines(&world), Some(listed.grant_id));
+    }
+
+    #[tokio::test]
+    async fn machines_under_a_grant_that_would_refuse_the_run_are_refused_with_its_reason() {
+        let (mut listed, mut other) = (granted(9), granted(1));
+        for grant in [&mut listed, &mut other] {
+            grant.tools = vec![format!("{}/processing.pictures.1.0", grant.provider)];
+        }
+        let mut world = world(&[&listed, &other], &[]).await;
+        let reason = "this workflow is none of them, whole and unchanged".to_owned();
+        world.unfit.insert(listed.grant_id, reason.clone());
+        let machines = |world: &World| world.access_to_machines(&of("compute.machines"), now());
+        let granted = machines(&world).grant().map(|grant| grant.to_string());
+        assert_eq!(
+            granted.as_ref(),
+            Some(&other.grant_id),
+            "the one that fits is used"
+        );
+        world.unfit.insert(other.grant_id, reason);
+        let said = machines(&world).refusal("offer `compute.machines`", "South", now());
+        let said = said.unwrap();
+        assert!(said.contains("whole and unchanged"), "{said}");
+        assert!(
+            said.contains("ask South for a grant without tools"),
+            "{said}"
+        );
     }
 
     #[tokio::test]
