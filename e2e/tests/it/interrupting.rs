@@ -8,7 +8,6 @@ use oc_testkit::{Node, program};
 
 use crate::terminal::{Terminal, id_beside};
 
-
 const SLOW: &str = "cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [sleep, '300']\n\
                     inputs: {}\noutputs: {}\n";
 

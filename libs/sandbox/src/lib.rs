@@ -9,6 +9,7 @@
 
 mod arguments;
 mod cancel;
+mod ceiling;
 mod cgroup;
 mod command;
 mod detect;

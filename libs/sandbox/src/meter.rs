@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit};
 use rustix::thread::CpuSet;
 
+use crate::ceiling;
 use crate::cgroup::{Group, Groups, Reading};
 use crate::folder::{Folder, MAX_DEPTH};
 use crate::limits::{LimitHit, Limits};
@@ -74,11 +75,12 @@ impl Meter {
                 .add(first)
                 .map_err(SandboxError::io("put the sandbox into its control group"));
         }
-        // The watch below ends and names what goes over the limits of memory and processes. These two
-        // only bound how far it can get between two looks; the kernel exempts the real root from the
-        // second.
+        // The watch below ends and names what goes over the limits of memory and processes. These only
+        // bound how far it can get between two looks; the kernel exempts the real root from the second,
+        // for whom the third is.
         set(Resource::Data, self.limits.memory.saturating_mul(4))?;
         set(Resource::Nproc, u64::from(self.limits.processes) + 1024)?;
+        ceiling::lower(first, self.limits.processes);
         set(Resource::Cpu, self.limits.cpu_time.as_secs() + 1)?;
         self.bind_to_cores(pid)
     }

@@ -70,6 +70,23 @@ fn a_fork_bomb_is_contained_and_the_limit_named() {
 }
 
 #[test]
+fn where_no_group_counts_the_kernel_bounds_the_processes_of_the_real_root() {
+    let ceiling = "/proc/sys/kernel/pid_max";
+    let outside = fs::read_to_string(ceiling).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let command = script(folder.path(), &format!("cat {ceiling}"), limits());
+    let inside = run_in(sandbox_without_groups(), command).unwrap().stdout;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|part| part.parse().unwrap_or(0));
+    let of_each_namespace = (numbers.next(), numbers.next()) >= (Some(6), Some(14));
+    // Anybody else is held by RLIMIT_NPROC; before Linux 6.14 there is one ceiling for all.
+    let bounded = rustix::process::geteuid().is_root() && of_each_namespace;
+    assert_eq!(inside == outside, !bounded, "{inside}");
+    assert_eq!(inside.trim() == "428", bounded, "{inside}");
+    assert_eq!(fs::read_to_string(ceiling).unwrap(), outside);
+}
+
+#[test]
 fn a_file_that_grows_too_large_ends_the_command() {
     let file_bytes = 1 << 20;
     for sandbox in both() {
