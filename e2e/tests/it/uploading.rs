@@ -66,10 +66,9 @@ async fn files_of_this_machine_are_uploaded_and_read_by_a_run() {
         "files:\n- {class: File, path: there.txt}\n- class: File\n  location: ../hello%20world.txt\n\
          - {class: File, basename: more.txt, contents: more}\n",
     );
-    north.reads(
-        &format!("{run} --inputs order/job.yml"),
-        &["state succeeded"],
-    );
+    let order = format!("{run} --inputs order/job.yml");
+    north.is_refused(&order, &["hello world.txt lies outside", "--allow-outside"]);
+    north.reads(&format!("{order} --allow-outside"), &["state succeeded"]);
     assert_eq!(said(&north, "", folder.path()), "there\nhello\nmore");
 
     // Everybody uploads into a folder of their own, and names nobody else's.
@@ -90,6 +89,34 @@ async fn files_of_this_machine_are_uploaded_and_read_by_a_run() {
     let address = r#"files=[{"class":"File","location":"http://169.254.169.254/x"}]"#;
     let address = format!("{run} --input '{address}'");
     north.is_refused(&address, &["points at a file by location"]);
+}
+
+#[tokio::test]
+async fn nothing_is_uploaded_by_a_plan_nor_by_a_run_that_is_refused() {
+    let (node, folder) = (Node::start("North").await, tempfile::tempdir().unwrap());
+    let north = Terminal::open(&node, folder.path());
+    offering(&north).await;
+    north.write("cat.cwl", CAT);
+    north.write("hello.txt", "hello\n");
+    std::fs::create_dir(folder.path().join("all")).unwrap();
+    north.write("all/hello.txt", "hello\n");
+    north.reads(
+        "opencloud plan cat.cwl --input files=@hello.txt",
+        &["main at North"],
+    );
+    for (inputs, said) in [
+        ("--input file=@hello.txt", "file"),
+        ("--input files=@all", "File"),
+        ("--input files=@hello.txt --at none=North", "none"),
+    ] {
+        north.is_refused(&format!("opencloud run cat.cwl --yes {inputs}"), &[said]);
+    }
+    let sent = "inputs-admin";
+    let mut stored = Vec::new();
+    for offer in ["archive", "results"] {
+        stored.extend(node.client().compute().objects(offer, sent).await.unwrap());
+    }
+    assert_eq!(stored, []);
 }
 
 #[tokio::test]

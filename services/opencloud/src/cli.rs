@@ -19,6 +19,7 @@ mod find;
 mod grant;
 mod ids;
 mod limits;
+mod local_files;
 mod names;
 mod network;
 mod offer;
@@ -206,6 +207,17 @@ pub(crate) enum CommandError {
         /// What to do.
         advice: String,
     },
+    /// A file of this machine did not come into storage.
+    #[error("{file} was not stored in {storage}: {error}")]
+    Upload {
+        /// Why.
+        #[source]
+        error: ClientError,
+        /// The file.
+        file: String,
+        /// The listing of the storage.
+        storage: String,
+    },
     /// A document of this machine has faults, at least one.
     #[error("the document has {}", output::counted(.0.len(), "fault"))]
     Document(Vec<oc_cwl::Finding>),
@@ -238,7 +250,9 @@ impl CommandError {
 /// The exit code of a failure, for scripts: what kind it is of; docs/operating.md lists them.
 fn exit_code(error: &CommandError) -> u8 {
     let kind = match error {
-        CommandError::Client(error) | CommandError::Inputs { error, .. } => error.kind(),
+        CommandError::Client(error)
+        | CommandError::Inputs { error, .. }
+        | CommandError::Upload { error, .. } => error.kind(),
         CommandError::Missing(_) => Kind::NotFound,
         CommandError::Declined | CommandError::Unanswered(_) => return DECLINED,
         _ => return 1,

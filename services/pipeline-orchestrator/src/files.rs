@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_kernel::{Name, ObjectKey};
+use oc_kernel::{Name, ObjectKey, OrgId};
 use oc_proto::types::v1 as types;
 use oc_workflow::data::{ObjectRef, Role};
 use serde_json::{Map, Value, json};
@@ -22,6 +22,32 @@ pub(crate) fn stored(location: &str) -> Option<(Name, ObjectKey)> {
     let (listing, key) = location.strip_prefix("oc://")?.split_once('/')?;
     let listing = listing.starts_with(STORAGE).then_some(listing)?;
     Some((listing.parse().ok()?, key.parse().ok()?))
+}
+
+/// The object that is to lie at a location of storage of ours, by the size and the checksum that a File says.
+pub(crate) fn promised(value: &Value, location: &str, owner: OrgId) -> Option<ObjectRef> {
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .find_map(|item| promised(item, location, owner)),
+        Value::Object(fields) => {
+            let text = |name: &str| fields.get(name).and_then(Value::as_str);
+            let here = || {
+                let (_, key) = stored(location).filter(|_| text("location") == Some(location))?;
+                Some(ObjectRef {
+                    owner,
+                    role: Role::Objects,
+                    key,
+                    sha256: text("checksum")?.strip_prefix("sha256$")?.parse().ok()?,
+                    length: fields.get("size")?.as_u64()?,
+                    media_type: String::new(),
+                })
+            };
+            let mut inner = fields.values();
+            here().or_else(|| inner.find_map(|field| promised(field, location, owner)))
+        }
+        _ => None,
+    }
 }
 
 /// A value with what is known of each File in it that `found` has by its location.
@@ -242,7 +268,7 @@ pub(crate) fn locations(value: &Value) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use oc_kernel::{Digest, OrgId};
+    use oc_kernel::Digest;
 
     use super::*;
 
@@ -321,6 +347,27 @@ mod tests {
                 .unwrap_err()
                 .contains("other content")
         );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_yet_is_known_by_its_size_and_checksum() {
+        let object = ObjectRef {
+            role: Role::Objects,
+            ..known("a/red.tif").object
+        };
+        let at = "oc://storage.results/a/red.tif";
+        let said = json!({"class": "File", "location": at, "size": 3, "checksum": format!("sha256${}", object.sha256)});
+        let value = json!([{"class": "File", "location": at}, {"deep": said}]);
+        assert_eq!(promised(&value, at, object.owner), Some(object.clone()));
+        for (name, wrong) in [
+            ("size", json!("3")),
+            ("checksum", json!("sha1$00")),
+            ("location", json!("oc://storage.results/other")),
+        ] {
+            let mut said = said.clone();
+            said[name] = wrong;
+            assert_eq!(promised(&said, at, object.owner), None, "{name}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::documents::{Operation, RunDocument};
 use crate::driver::Word;
 use crate::error::RunError;
 use crate::hub::Hub;
-use crate::planning::{self, Planned, user_of};
+use crate::planning::{self, Planned, Purpose, user_of};
 use crate::present;
 
 /// How often, and after which pause, a word to a run is said.
@@ -75,7 +75,7 @@ impl Orchestrator {
     ) -> Result<pb::PlanRunResponse, RunError> {
         // Partners are asked for a run; this one will never be more than a plan.
         let id = RunId::new().to_string();
-        let planned = planning::plan_run(&self.context, caller, &id, run).await?;
+        let planned = planning::plan_run(&self.context, caller, &id, run, Purpose::Show).await?;
         let expected = self.expected(&planned).await?;
         Ok(present::plan(planned, expected))
     }
@@ -114,7 +114,8 @@ impl Orchestrator {
         if let Some(known) = self.context.shelf.runs.get(&id.to_string()).await? {
             return Ok(present::run(&known.value));
         }
-        let planned = planning::plan_run(&self.context, caller, &id.to_string(), asked).await?;
+        let run = id.to_string();
+        let planned = planning::plan_run(&self.context, caller, &run, asked, Purpose::Run).await?;
         let document = self.new_document(id, planned).await?;
         clearing::expect(&self.context, id).await?;
         match self

@@ -35,6 +35,15 @@ use world::World;
 /// The prefix of outputs where none is named.
 const PREFIX: &str = "runs";
 
+/// What a plan is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be shown. Files of ours that say their size and checksum need not be there yet.
+    Show,
+    /// To be run.
+    Run,
+}
+
 /// A request with its plan.
 pub(crate) struct Planned {
     pub(crate) spec: Spec,
@@ -50,9 +59,10 @@ pub(crate) async fn plan_run(
     caller: &Principal,
     run: &str,
     asked: pb::RunRequest,
+    purpose: Purpose,
 ) -> Result<Planned, RunError> {
     let limit = context.settings.plan_seconds;
-    let planned = make_plan(context, caller, run, asked);
+    let planned = make_plan(context, caller, run, asked, purpose);
     let planned = tokio::time::timeout(Duration::from_secs(limit), planned).await;
     planned.unwrap_or(Err(RunError::Slow(limit)))
 }
@@ -62,6 +72,7 @@ async fn make_plan(
     caller: &Principal,
     run: &str,
     asked: pb::RunRequest,
+    purpose: Purpose,
 ) -> Result<Planned, RunError> {
     let now = context.clock.now();
     let (text, listed_name) = workflow_text(context, &asked).await?;
@@ -87,7 +98,7 @@ async fn make_plan(
         user: user_of(caller).0,
         user_name: user_of(caller).1,
         document: document.to_json(),
-        inputs: resolve(context, caller, &world, &document, inputs).await?,
+        inputs: resolve(context, caller, &world, &document, inputs, purpose).await?,
         output: storage.0,
         grants: BTreeMap::new(),
     };
@@ -243,14 +254,17 @@ async fn resolve(
     world: &World,
     document: &Document,
     inputs: BTreeMap<String, Input>,
+    purpose: Purpose,
 ) -> Result<BTreeMap<String, SpecInput>, RunError> {
+    let later = (purpose == Purpose::Show).then_some(world.me.org);
     let mut resolved = BTreeMap::new();
     for (name, input) in inputs {
         let type_ = document.process().input(&name).map(|input| &input.type_);
         let list = type_.is_some_and(request::takes_a_list);
         let (value, known) = match &input {
             Input::Value(value) => {
-                let (value, files) = uploaded::in_value(context, caller, &name, value).await?;
+                let found = uploaded::in_value(context, caller, &name, value, later);
+                let (value, files) = found.await?;
                 (Some(files::in_list(value, list)), files)
             }
             Input::Dataset { .. } => (None, Vec::new()),

@@ -43,6 +43,12 @@ impl Failure {
             CommandError::Inputs { error, advice, .. } => {
                 (error.kind(), Some(advice.clone()), error.problem())
             }
+            CommandError::Upload { error, .. } => {
+                let advice = error.advice().unwrap_or_else(|| {
+                    "`opencloud offer list` shows the room that there is; --storage names another".to_owned()
+                });
+                (error.kind(), Some(advice), error.problem())
+            }
             CommandError::Document(_) | CommandError::Input(_) => (Kind::Invalid, None, None),
             CommandError::Missing(_) => (Kind::NotFound, None, None),
             CommandError::Declined | CommandError::Unanswered(_) | CommandError::Left(_) => {

@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use oc_kernel::Digest;
 use sha2::{Digest as _, Sha256};
 
-use super::CommandError;
+use super::{CommandError, progress};
 
 /// Most bytes of a text that a person names.
 const MOST_TEXT: u64 = 64 << 20;
@@ -74,14 +74,17 @@ fn digest_now(path: &Path) -> io::Result<(Digest, u64)> {
     let mut hash = Sha256::new();
     let mut part = vec![0; 256 * 1024];
     let mut bytes = 0;
+    let bar = progress::bytes(length, &format!("reading {}", path.display()));
     loop {
         let read = file.read(&mut part)?;
+        bar.inc(read as u64);
         if read == 0 {
             break;
         }
         bytes += read as u64;
         hash.update(&part[..read]);
     }
+    bar.finish_and_clear();
     // As files of /proc do, which say that they have nothing.
     if bytes != length {
         return Err(io::Error::other(

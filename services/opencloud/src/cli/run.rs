@@ -16,6 +16,7 @@ use oc_proto::pipeline::v1::{
 use super::names::Names;
 use super::output::{hint, safe};
 use super::query::QueryArguments;
+use super::run_input::JobFile;
 use super::upload::Uploads;
 use super::workflow::{self, Outline};
 use super::{CommandError, Context, Outcome, document, find, run_input, runs, size, when};
@@ -26,10 +27,13 @@ pub(crate) struct WhatArguments {
     /// A CWL document, with what it names in its folder and below, or OWNER/LISTING of a workflow or processing service
     workflow: String,
     /// YAML or JSON file with the inputs: a CWL input object, in which also datasets and outputs of earlier runs may
-    /// stand; files in it are uploaded
+    /// stand; a run uploads the files that it names in its folder and below
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
-    /// An input: NAME=VALUE with a value or JSON, NAME=@PATH to upload a file, or
+    /// The file of --inputs may name any file that you may read
+    #[arg(long, requires = "inputs")]
+    allow_outside: bool,
+    /// An input: NAME=VALUE with a value or JSON, NAME=@PATH for a file or folder, which a run uploads, or
     /// NAME=dataset:OWNER/LISTING#ASSET,ASSET; may be repeated, wins over --inputs
     #[arg(long = "input", value_name = "NAME=VALUE")]
     single: Vec<String>,
@@ -70,7 +74,11 @@ pub(crate) struct RunArguments {
 }
 
 impl WhatArguments {
-    async fn request(&self, context: &Context) -> Result<RunRequest, CommandError> {
+    /// What is asked for, with the files of this machine that it names, none of which is uploaded yet.
+    async fn request<'a>(
+        &'a self,
+        context: &'a Context,
+    ) -> Result<(RunRequest, Uploads<'a>), CommandError> {
         let path = Path::new(&self.workflow);
         let there = document::is_there(path);
         if is_meant_as_file(path) && !there {
@@ -91,9 +99,13 @@ impl WhatArguments {
             (String::new(), Some(ListingRef { owner, listing_id }), name)
         };
         let mut uploads = Uploads::new(context, self.storage.as_deref());
-        let inputs = self.inputs.as_deref();
+        let file = self.inputs.as_deref().map(|path| JobFile {
+            path,
+            allow_outside: self.allow_outside,
+        });
+        let file = file.as_ref();
         let inputs =
-            run_input::read(context, inputs, &self.single, &self.query, &mut uploads).await?;
+            run_input::read(context, file, &self.single, &self.query, &mut uploads).await?;
         let storage = match &self.storage {
             Some(text) => {
                 let (owner, listing_id) = find::listing_ref(context, text).await?;
@@ -108,7 +120,7 @@ impl WhatArguments {
             })?;
             placement.insert(step.to_owned(), find::organisation(context, org).await?);
         }
-        Ok(RunRequest {
+        let request = RunRequest {
             cwl,
             workflow,
             inputs,
@@ -119,7 +131,8 @@ impl WhatArguments {
             placement,
             name: self.name.clone().unwrap_or(name),
             ..RunRequest::default()
-        })
+        };
+        Ok((request, uploads))
     }
 }
 
@@ -134,7 +147,7 @@ fn is_meant_as_file(path: &Path) -> bool {
 }
 
 pub(crate) async fn plan(context: &Context, arguments: PlanArguments) -> Outcome {
-    let request = arguments.what.request(context).await?;
+    let (request, _) = arguments.what.request(context).await?;
     let plan = match context.client.pipeline().plan(&request).await {
         Ok(plan) => plan,
         Err(error) => return Err(refused(context, &request, error).await),
@@ -144,8 +157,8 @@ pub(crate) async fn plan(context: &Context, arguments: PlanArguments) -> Outcome
 }
 
 pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
-    let request = arguments.what.request(context).await?;
-    let run = match begin(context, request.clone()).await {
+    let (request, uploads) = arguments.what.request(context).await?;
+    let run = match begin(context, request.clone(), &uploads).await {
         Err(CommandError::Client(error)) => return Err(refused(context, &request, error).await),
         begun => begun?,
     };
@@ -171,15 +184,20 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
     }
 }
 
-/// Starts a run, after a yes where it costs something.
-async fn begin(context: &Context, request: RunRequest) -> Result<Run, CommandError> {
+/// Starts a run, after a yes where it costs something. Files of this machine go up when all the rest is right.
+async fn begin(
+    context: &Context,
+    request: RunRequest,
+    uploads: &Uploads<'_>,
+) -> Result<Run, CommandError> {
     let pipeline = context.client.pipeline();
-    if !context.yes {
+    if !context.yes || !uploads.is_empty() {
         let plan = pipeline.plan(&request).await?;
         if plan.cost_micros > 0 {
             context.confirm(&format!("This costs {}. Start it?", cost(&plan)))?;
         }
     }
+    uploads.send().await?;
     let start = StartRunRequest {
         run: Some(request),
         operation_id: String::new(),

@@ -8,22 +8,30 @@ use oc_proto::pipeline::v1::{DatasetInput, InputValue, ListingRef, input_value};
 use oc_proto::types::v1::DatasetQuery;
 use serde_json::{Value, json};
 
+use super::file::unreadable;
 use super::query::QueryArguments;
 use super::upload::Uploads;
 use super::{CommandError, Context, find};
 
+/// A file with inputs.
+pub(crate) struct JobFile<'a> {
+    pub(crate) path: &'a Path,
+    /// Files outside its folder may be named in it.
+    pub(crate) allow_outside: bool,
+}
+
 /// The inputs of a run: those in a file, a CWL input object where a value may also be one of `{"dataset": ..}`,
 /// `{"file": ..}`, `{"run_output": ..}` as `oc.pipeline.v1.InputValue` says; then those given one by one. Owners may
-/// be names of organisations; files of this machine are uploaded. `query` completes each input that is a dataset.
+/// be names of organisations; files of this machine are named as they will be uploaded. `query` completes each input that is a dataset.
 pub(crate) async fn read(
     context: &Context,
-    file: Option<&Path>,
+    file: Option<&JobFile<'_>>,
     single: &[String],
     query: &QueryArguments,
     uploads: &mut Uploads<'_>,
 ) -> Result<BTreeMap<String, InputValue>, CommandError> {
     let mut inputs = match file {
-        Some(path) => from_file(context, path, uploads).await?,
+        Some(file) => from_file(context, file, uploads).await?,
         None => BTreeMap::new(),
     };
     for (name, texts) in by_name(single)? {
@@ -75,23 +83,29 @@ fn by_name(single: &[String]) -> Result<BTreeMap<&str, Vec<&str>>, CommandError>
 
 async fn from_file(
     context: &Context,
-    path: &Path,
+    file: &JobFile<'_>,
     uploads: &mut Uploads<'_>,
 ) -> Result<BTreeMap<String, InputValue>, CommandError> {
+    let path = file.path;
+    let real = path
+        .canonicalize()
+        .map_err(|error| unreadable(path, &error))?;
+    let folder = real.parent().filter(|_| !file.allow_outside);
     let wrong = |what: String| CommandError::input(format!("{}: {what}", path.display()));
     let text = path.to_string_lossy();
     let values = oc_cwl::read_inputs(&text, &Limits::default())
         .map_err(|error| CommandError::input(format!("no input object: {error}")))?;
     let mut inputs = BTreeMap::new();
     for (name, value) in values {
-        let input = value_of(context, value, uploads)
-            .await
-            .map_err(|error| match error {
-                CommandError::Input(text) | CommandError::Missing(text) => {
-                    wrong(format!("input `{name}`: {text}"))
-                }
-                other => other,
-            })?;
+        let input =
+            value_of(context, value, folder, uploads)
+                .await
+                .map_err(|error| match error {
+                    CommandError::Input(text) | CommandError::Missing(text) => {
+                        wrong(format!("input `{name}`: {text}"))
+                    }
+                    other => other,
+                })?;
         inputs.insert(name, input);
     }
     Ok(inputs)
@@ -165,6 +179,7 @@ fn literal(value: &Value) -> InputValue {
 async fn value_of(
     context: &Context,
     value: Value,
+    folder: Option<&Path>,
     uploads: &mut Uploads<'_>,
 ) -> Result<InputValue, CommandError> {
     let reference = value
@@ -177,7 +192,10 @@ async fn value_of(
                 .then_some(())
         });
     if reference.is_none() {
-        return Ok(literal(&uploads.value(&value).await?));
+        return Ok(literal(&match folder {
+            Some(folder) => uploads.value_below(&value, folder).await?,
+            None => uploads.value(&value).await?,
+        }));
     }
     let mut input: InputValue =
         oc_service::read_json(value.to_string().as_bytes()).map_err(|problem| {

@@ -1,23 +1,23 @@
 //! Files of this machine that a run reads: each is put into a storage offer of ours, and named as it lies there.
 //!
 //! The key holds the digest of the content, so the same file is sent once, and the user's name, since the first part
-//! of a key is a folder of one user.
+//! of a key is a folder of one user. What a file will be called is known before it is sent, so that a plan sends none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use oc_client::ListingFilter;
-use serde_json::{Map, Value, json};
+use oc_proto::types::v1::ObjectRef;
+use serde_json::{Value, json};
 use tokio_util::io::InspectReader;
 
-use super::file::{digest, unreadable};
+use super::file::{self, digest, unreadable};
+use super::local_files::{collect, listed, local, outside, replaced};
 use super::output::safe;
-use super::{CommandError, Context, find, progress};
+use super::{CommandError, Context, Outcome, find, progress, size};
 
 /// Digits of the digest in a key.
 const DIGITS: usize = 16;
-/// Most files of one folder.
-const MOST: usize = 1000;
 
 /// Where uploads go.
 struct Place {
@@ -25,14 +25,22 @@ struct Place {
     user: String,
 }
 
-/// What was uploaded for one command.
+/// A file that is to be uploaded.
+struct Measured {
+    key: String,
+    sha256: String,
+    length: u64,
+    /// Its CWL value as it will lie in storage.
+    value: Value,
+}
+
+/// The files of this machine that one command names.
 pub(crate) struct Uploads<'a> {
     context: &'a Context,
     /// Where the results go, as it was typed.
     storage: Option<&'a str>,
     place: Option<Place>,
-    /// The CWL value of each file.
-    sent: BTreeMap<PathBuf, Value>,
+    files: BTreeMap<PathBuf, Measured>,
 }
 
 impl<'a> Uploads<'a> {
@@ -41,39 +49,54 @@ impl<'a> Uploads<'a> {
             context,
             storage,
             place: None,
-            sent: BTreeMap::new(),
+            files: BTreeMap::new(),
         }
     }
 
-    /// The CWL value of a file or folder of this machine, which is uploaded.
+    /// The CWL value of a file or folder of this machine, as it will lie in storage.
     pub(crate) async fn path(&mut self, path: &Path) -> Result<Value, CommandError> {
         let value = local(path)?;
         self.value(&value).await
     }
 
-    /// A CWL value whose Files and Directories may lie on this machine, by `file:` locations: they are uploaded,
-    /// and named as they lie in storage.
+    /// As [`Uploads::value`] for a value that came with a file in `folder`: it may name what lies there or below.
+    pub(crate) async fn value_below(
+        &mut self,
+        value: &Value,
+        folder: &Path,
+    ) -> Result<Value, CommandError> {
+        match outside(value, folder) {
+            None => self.value(value).await,
+            Some(path) => Err(CommandError::input(format!(
+                "{} lies outside {}: name it yourself, NAME=@{0} behind --input, or say --allow-outside if all \
+                 that the file names may be read and sent",
+                path.display(),
+                folder.display()
+            ))),
+        }
+    }
+
+    /// A CWL value whose Files and Directories may lie on this machine, by `file:` locations: they are named as
+    /// they will lie in storage.
     pub(crate) async fn value(&mut self, value: &Value) -> Result<Value, CommandError> {
         let value = listed(value)?;
         let mut paths = BTreeSet::new();
         collect(&value, &mut paths);
         for path in paths {
-            if !self.sent.contains_key(&path) {
-                let file = self.send(&path).await?;
-                self.sent.insert(path, file);
+            if !self.files.contains_key(&path) {
+                let measured = self.measure(&path).await?;
+                self.files.insert(path, measured);
             }
         }
-        Ok(replaced(&value, &self.sent))
+        let values = self.files.iter();
+        let values = values.map(|(path, file)| (path.clone(), file.value.clone()));
+        Ok(replaced(&value, &values.collect()))
     }
 
-    /// Sends a file unless it is there.
-    async fn send(&mut self, path: &Path) -> Result<Value, CommandError> {
-        let unreadable = |error: std::io::Error| unreadable(path, &error);
+    async fn measure(&mut self, path: &Path) -> Result<Measured, CommandError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let (sha256, length) = digest(path).await.map_err(unreadable)?;
-        let sha256 = sha256.to_string();
-        let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
-        let compute = self.context.client.compute();
+        let measured = digest(path).await;
+        let (sha256, length) = measured.map_err(|error| unreadable(path, &error))?;
         let Place { offer, user } = match self.place.take() {
             Some(place) => self.place.insert(place),
             None => {
@@ -81,42 +104,120 @@ impl<'a> Uploads<'a> {
                 self.place.insert(place)
             }
         };
+        let sha256 = sha256.to_string();
         let key = format!("inputs-{user}/{}/{}", &sha256[..DIGITS], key_segment(&name));
-        let there = compute.objects(offer, &key).await?;
-        let there = there
-            .iter()
-            .any(|object| object.key == key && object.sha256 == sha256);
-        if !there {
-            let bar = progress::bytes(length, &path.display().to_string());
-            let moved = bar.clone();
-            let bytes = InspectReader::new(file, move |part: &[u8]| moved.inc(part.len() as u64));
-            compute
-                .put_object(offer, &key, Some(&sha256), bytes)
-                .await?;
-            bar.finish_and_clear();
-        }
-        if !self.context.output.is_json() {
-            let what = if there {
-                "lies already as"
-            } else {
-                "uploaded as"
-            };
-            // As it was typed, where it was typed from here.
-            let here = std::env::current_dir().ok();
-            let typed = here
-                .and_then(|here| path.strip_prefix(here).ok())
-                .unwrap_or(path);
-            let line = format!("{} {what} storage.{offer}/{key}", typed.display());
-            anstream::eprintln!("{}", safe(&line));
-        }
-        Ok(json!({
+        let value = json!({
             "class": "File",
             "location": format!("oc://storage.{offer}/{key}"),
             "basename": name,
             "checksum": format!("sha256${sha256}"),
             "size": length,
-        }))
+        });
+        Ok(Measured {
+            key,
+            sha256,
+            length,
+            value,
+        })
     }
+
+    /// True where there is nothing to send.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Sends the files that are not there yet, if all of them find room.
+    pub(crate) async fn send(&self) -> Outcome {
+        let Some(Place { offer, .. }) = &self.place else {
+            return Ok(());
+        };
+        let compute = self.context.client.compute();
+        let mut missing = Vec::new();
+        for (path, file) in &self.files {
+            let there = compute.objects(offer, &file.key).await?;
+            let is_same =
+                |object: &ObjectRef| object.key == file.key && object.sha256 == file.sha256;
+            match there.iter().any(is_same) {
+                true => self.tell(path, "lies already as", offer, file),
+                false => missing.push((path, file)),
+            }
+        }
+        self.has_room(offer, &missing).await?;
+        for (path, file) in missing {
+            self.send_one(offer, path, file).await?;
+            self.tell(path, "uploaded as", offer, file);
+        }
+        Ok(())
+    }
+
+    /// An error that names the storage and the largest file where they do not fit into what is free now.
+    async fn has_room(&self, offer: &str, missing: &[(&PathBuf, &Measured)]) -> Outcome {
+        let Some((largest, _)) = missing.iter().max_by_key(|(_, file)| file.length) else {
+            return Ok(());
+        };
+        // Not everybody may see offers; the storage itself judges in any case.
+        let offers = self.context.client.compute().offers().await;
+        let offers = offers.unwrap_or_default();
+        let Some(free) = offers.iter().find(|it| it.name == offer).and_then(|it| {
+            let used = it.used.as_ref().map_or(0, |used| used.storage_bytes);
+            Some(it.capacity.as_ref()?.storage_bytes.saturating_sub(used))
+        }) else {
+            return Ok(());
+        };
+        let wanted = missing.iter().map(|(_, file)| file.length).sum();
+        match wanted <= free {
+            true => Ok(()),
+            false => Err(CommandError::input(too_large(offer, largest, wanted, free))),
+        }
+    }
+
+    async fn send_one(&self, offer: &str, path: &Path, file: &Measured) -> Outcome {
+        let (opened, _) = file::open(path).map_err(|error| unreadable(path, &error))?;
+        let bar = progress::bytes(file.length, &path.display().to_string());
+        let moved = bar.clone();
+        let bytes = InspectReader::new(tokio::fs::File::from_std(opened), move |part: &[u8]| {
+            moved.inc(part.len() as u64);
+        });
+        // One byte more tells a file that grew from one that did not.
+        let bytes = tokio::io::AsyncReadExt::take(bytes, file.length.saturating_add(1));
+        let compute = self.context.client.compute();
+        let sent = compute
+            .put_object(offer, &file.key, Some(&file.sha256), bytes)
+            .await;
+        bar.finish_and_clear();
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => Err(CommandError::Upload {
+                error,
+                file: path.display().to_string(),
+                storage: format!("storage.{offer}"),
+            }),
+        }
+    }
+
+    fn tell(&self, path: &Path, what: &str, offer: &str, file: &Measured) {
+        if self.context.output.is_json() {
+            return;
+        }
+        // As it was typed, where it was typed from here.
+        let here = std::env::current_dir().ok();
+        let typed = here
+            .and_then(|here| path.strip_prefix(here).ok())
+            .unwrap_or(path);
+        let line = format!("{} {what} storage.{offer}/{}", typed.display(), file.key);
+        anstream::eprintln!("{}", safe(&line));
+    }
+}
+
+/// What is said where files do not fit.
+fn too_large(offer: &str, largest: &Path, wanted: u64, free: u64) -> String {
+    format!(
+        "storage.{offer} has {} left, and {} are to be uploaded, the largest file is {}: make room there, or name a \
+         storage with more by --storage",
+        size::show(free),
+        size::show(wanted),
+        largest.display()
+    )
 }
 
 /// The storage that was named where it is ours, else our first one, as the results go.
@@ -154,116 +255,6 @@ async fn place(context: &Context, named: Option<&str>) -> Result<Place, CommandE
     })
 }
 
-/// A file or folder as a job order names it.
-fn local(path: &Path) -> Result<Value, CommandError> {
-    let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
-    let class = if metadata.is_dir() {
-        "Directory"
-    } else {
-        "File"
-    };
-    let whole = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
-    Ok(json!({"class": class, "location": oc_cwl::uri_of_path(&whole)}))
-}
-
-/// The value with each Directory of this machine as the list of what is in it.
-fn listed(value: &Value) -> Result<Value, CommandError> {
-    match value {
-        Value::Array(items) => items.iter().map(listed).collect(),
-        Value::Object(fields) => {
-            let listed = fields
-                .iter()
-                .map(|(name, field)| Ok((name.clone(), listed(field)?)));
-            let mut listed: Map<String, Value> = listed.collect::<Result<_, CommandError>>()?;
-            if fields.get("class").and_then(Value::as_str) == Some("Directory")
-                && let Some(folder) = path_of(fields)
-            {
-                let name = folder.file_name().unwrap_or_default().to_string_lossy();
-                listed
-                    .entry("basename")
-                    .or_insert_with(|| name.as_ref().into());
-                listed.remove("location");
-                let mut left = MOST;
-                listed.insert("listing".to_owned(), contents(&folder, &mut left)?);
-            }
-            Ok(Value::Object(listed))
-        }
-        scalar => Ok(scalar.clone()),
-    }
-}
-
-/// What lies in a folder, by name; a link in it is not followed.
-fn contents(folder: &Path, left: &mut usize) -> Result<Value, CommandError> {
-    let failed = |error: std::io::Error| unreadable(folder, &error);
-    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(failed)?.collect();
-    let mut entries = entries.map_err(failed)?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    let mut items = Vec::new();
-    for entry in entries {
-        let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
-        *left = left.checked_sub(1).ok_or_else(|| {
-            let text = format!("{} holds more than {MOST} files", folder.display());
-            CommandError::input(format!("{text}: pack them into an archive"))
-        })?;
-        if kind.is_dir() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let listing = contents(&path, left)?;
-            items.push(json!({"class": "Directory", "basename": name, "listing": listing}));
-        } else if kind.is_file() {
-            items.push(local(&path)?);
-        } else {
-            let text = format!(
-                "{} is a link or no file, and is not uploaded",
-                path.display()
-            );
-            return Err(CommandError::input(format!(
-                "{text}: take it out of the folder"
-            )));
-        }
-    }
-    Ok(Value::Array(items))
-}
-
-fn path_of(fields: &Map<String, Value>) -> Option<PathBuf> {
-    oc_cwl::path_of_uri(fields.get("location")?.as_str()?)
-}
-
-/// The files of this machine that a value names.
-fn collect(value: &Value, paths: &mut BTreeSet<PathBuf>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, paths)),
-        Value::Object(fields) => {
-            if fields.get("class").and_then(Value::as_str) == Some("File") {
-                paths.extend(path_of(fields));
-            }
-            fields.values().for_each(|field| collect(field, paths));
-        }
-        _ => {}
-    }
-}
-
-/// The value with files of this machine named as they were sent.
-fn replaced(value: &Value, sent: &BTreeMap<PathBuf, Value>) -> Value {
-    match value {
-        Value::Array(items) => items.iter().map(|item| replaced(item, sent)).collect(),
-        Value::Object(fields) => {
-            let fields_replaced = fields.iter();
-            let mut replaced: Map<String, Value> = fields_replaced
-                .map(|(name, field)| (name.clone(), replaced(field, sent)))
-                .collect();
-            if let Some(Value::Object(file)) = path_of(fields).and_then(|path| sent.get(&path)) {
-                for (name, field) in file {
-                    if name != "basename" || !replaced.contains_key("basename") {
-                        replaced.insert(name.clone(), field.clone());
-                    }
-                }
-            }
-            Value::Object(replaced)
-        }
-        scalar => scalar.clone(),
-    }
-}
-
 /// A file name as a segment of a key: what may not stand in one becomes `_`.
 fn key_segment(name: &str) -> String {
     let plain = |c: char| {
@@ -285,43 +276,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_named_as_they_were_sent_wherever_they_stand() {
-        let base = tempfile::tempdir().unwrap();
-        let (file, folder) = (base.path().join("a b.txt"), base.path().join("d"));
-        std::fs::write(&file, "x").unwrap();
-        std::fs::create_dir_all(folder.join("inner")).unwrap();
-        std::fs::write(folder.join("inner/c"), "y").unwrap();
-        let value = json!({"one": [local(&file).unwrap()], "all": local(&folder).unwrap(), "n": 1});
-        let value = listed(&value).unwrap();
-        let mut paths = BTreeSet::new();
-        collect(&value, &mut paths);
-        assert_eq!(
-            paths,
-            BTreeSet::from([file.clone(), folder.join("inner/c")])
-        );
-        let sent = paths.into_iter().map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            (
-                path,
-                json!({"class": "File", "location": format!("oc:{name}"), "basename": name}),
-            )
-        });
-        let value = replaced(&value, &sent.collect());
-        assert_eq!(value["one"][0]["location"], "oc:a b.txt");
-        assert_eq!(value["all"]["basename"], "d");
-        assert_eq!(value["all"]["listing"][0]["listing"][0]["location"], "oc:c");
-        assert!(!value.to_string().contains("file:"), "{value}");
-    }
-
-    #[test]
-    fn a_link_in_a_folder_is_not_followed() {
-        let base = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", base.path().join("x")).unwrap();
-        let refused = listed(&local(base.path()).unwrap()).unwrap_err();
-        assert!(refused.to_string().contains("link"), "{refused}");
-    }
-
-    #[test]
     fn any_file_name_makes_a_key() {
         for (name, segment) in [
             ("a.txt", "a.txt"),
@@ -332,6 +286,14 @@ mod tests {
         ] {
             assert_eq!(key_segment(name), segment);
             key_segment(name).parse::<oc_kernel::ObjectKey>().unwrap();
+        }
+    }
+
+    #[test]
+    fn files_without_room_are_named_with_the_storage_and_a_cure() {
+        let said = too_large("results", Path::new("big.bin"), 3 << 30, 1 << 20);
+        for part in ["storage.results has 1 MiB", "3 GiB", "big.bin", "--storage"] {
+            assert!(said.contains(part), "{said}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_kernel::{Name, ObjectKey};
+use oc_kernel::{Name, ObjectKey, OrgId};
 use oc_service::access::{Principal, Role as Access};
 use oc_workflow::data::{ObjectRef, Role};
 use serde_json::Value;
@@ -48,12 +48,14 @@ pub(super) async fn named(
     Ok(known(object.clone(), listing))
 }
 
-/// A CWL value whose Files may lie in storage of ours: with what is known of each filled in, and those files.
+/// A CWL value whose Files may lie in storage of ours: with what is known of each filled in, and those files. Where
+/// they may come `later`, into storage of that organisation, what the value says of them is enough.
 pub(super) async fn in_value(
     context: &Context,
     caller: &Principal,
     input: &str,
     value: &Value,
+    later: Option<OrgId>,
 ) -> Result<(Value, Vec<KnownFile>), RunError> {
     let wrong = |text: String| RunError::invalid(format!("inputs.{input}"), text);
     let mut objects = BTreeMap::new();
@@ -65,7 +67,8 @@ pub(super) async fn in_value(
         let (listing, key) = files::stored(location)
             .ok_or_else(|| wrong(format!("`{location}` is no `oc://storage.NAME/KEY`")))?;
         let object = find(context, caller, input, &listing, &key).await?;
-        let object = object.map_err(wrong)?;
+        let promised = later.and_then(|owner| files::promised(value, location, owner));
+        let object = object.or_else(|text| promised.ok_or(text)).map_err(wrong)?;
         known_files.push(known(object.clone(), listing));
         objects.insert(location.to_owned(), object);
     }
