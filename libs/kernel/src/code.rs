@@ -37,11 +37,13 @@ pub enum Code {
     OverLimit,
     /// The site cannot isolate what partners run.
     SandboxMissing,
+    /// A storage has no room left, until something in it is deleted.
+    StorageFull,
 }
 
 impl Code {
     /// Every code, for tests that walk the table.
-    pub const ALL: [Code; 15] = [
+    pub const ALL: [Code; 16] = [
         Code::BooksDisputed,
         Code::GrantChanged,
         Code::GrantEnded,
@@ -57,6 +59,7 @@ impl Code {
         Code::OfferWithdrawn,
         Code::OverLimit,
         Code::SandboxMissing,
+        Code::StorageFull,
     ];
 
     /// Stable word: the metadata `code` of gRPC `ErrorInfo` and the member `code` of a problem.
@@ -77,6 +80,7 @@ impl Code {
             Code::OfferWithdrawn => "offer-withdrawn",
             Code::OverLimit => "over-limit",
             Code::SandboxMissing => "sandbox-missing",
+            Code::StorageFull => "storage-full",
         }
     }
 

@@ -55,7 +55,7 @@ macro_rules! causes {
             /// Someone else was there first, or says something else.
             #[error("{0}")]
             Conflict(String),
-            /// A limit is reached; the text has the number.
+            /// A limit is reached, and waiting gives nothing back; the text has the number.
             #[error("{0}")]
             Limit(String),
             /// Not now.
@@ -93,6 +93,7 @@ macro_rules! causes {
                 match self {
                     $(Error::$variant(cause) => cause.code(),)*
                     Error::Disputed { .. } => Some(Code::BooksDisputed),
+                    Error::Limit(_) => Some(Code::OverLimit),
                     _ => None,
                 }
             }
@@ -227,7 +228,13 @@ mod tests {
             part: "delegation 1".to_owned(),
             source: OpenError::Expired { ago_ms: 1 },
         };
-        let table: [(Error, Option<Code>); 22] = [
+        let full = RoomError::Full {
+            offer: "tiny".parse().unwrap(),
+            asked: 3,
+            used: 3,
+            limit: 5,
+        };
+        let table: [(Error, Option<Code>); 25] = [
             (disputed, Some(Code::BooksDisputed)),
             (generation.into(), Some(Code::GrantChanged)),
             (not_in_force(NotInForce::Changed), Some(Code::GrantChanged)),
@@ -262,6 +269,9 @@ mod tests {
                 Refusal::NoSandbox("no bwrap".to_owned()).into(),
                 Some(Code::SandboxMissing),
             ),
+            (full.into(), Some(Code::StorageFull)),
+            (RoomError::TooManyOpen { limit: 1 }.into(), None),
+            (Error::Limit("5 bytes".to_owned()), Some(Code::OverLimit)),
             (Error::Forbidden("not you".to_owned()), None),
         ];
         for (error, code) in table {

@@ -1,7 +1,7 @@
 //! The node's side of an attempt: three routes for objects, opened by the attempt's macaroon.
 //!
 //! `GET inputs/{name}` with `Range`, `POST uploads` to announce, `PUT uploads/{name}` to send. What
-//! breaks on the way is tried again until the attempt's deadline; what the node refuses is not.
+//! breaks on the way is tried again for minutes, and no longer than the attempt's deadline; what the node refuses is not.
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +27,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// First pause before another try; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long one thing is tried without getting on: meanwhile the attempt holds its cores, and they are charged.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The routes of one attempt.
 #[derive(Debug, Clone)]
@@ -64,6 +67,21 @@ pub enum UploadState {
     Wanted,
     /// It is stored.
     Stored,
+}
+
+/// Tries of one thing, since it last got on.
+struct Tries {
+    since: Instant,
+    pause: Duration,
+}
+
+impl Tries {
+    fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            pause: FIRST_PAUSE,
+        }
+    }
 }
 
 /// Why one try failed.
@@ -131,7 +149,7 @@ impl Node {
             length: 0,
         };
         let what = format!("fetch input `{}`", input.name);
-        let mut pause = FIRST_PAUSE;
+        let mut tries = Tries::begin();
         loop {
             let before = partial.length;
             let why = match self
@@ -143,9 +161,9 @@ impl Node {
                 Err(Failure::Passing(why)) => why,
             };
             if partial.length > before {
-                pause = FIRST_PAUSE;
+                tries = Tries::begin();
             }
-            self.pause(&mut pause, &what, why).await?;
+            self.pause(&mut tries, &what, why).await?;
         }
     }
 
@@ -185,7 +203,7 @@ impl Node {
     /// When the node refuses it, or time runs out.
     pub async fn announce(&self, announcement: &Announcement) -> Result<UploadState, StepError> {
         let what = format!("announce output `{}`", announcement.name);
-        let mut pause = FIRST_PAUSE;
+        let mut tries = Tries::begin();
         loop {
             let request = self.client.post(self.url(&["uploads"])).json(announcement);
             let why = match self.within(self.send_for_state(request, &what)).await? {
@@ -193,7 +211,7 @@ impl Node {
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(why)) => why,
             };
-            self.pause(&mut pause, &what, why).await?;
+            self.pause(&mut tries, &what, why).await?;
         }
     }
 
@@ -212,7 +230,7 @@ impl Node {
             .into_iter()
             .chain(announcement.name.as_str().split('/'));
         let url = self.url(&segments.collect::<Vec<_>>());
-        let mut pause = FIRST_PAUSE;
+        let mut tries = Tries::begin();
         loop {
             let body = counted(open()?, moved.clone());
             let request = self
@@ -226,7 +244,7 @@ impl Node {
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(why)) => why,
             };
-            self.pause(&mut pause, &what, why).await?;
+            self.pause(&mut tries, &what, why).await?;
             // It may have arrived although the answer did not.
             if self.announce(announcement).await? == UploadState::Stored {
                 return Ok(());
@@ -277,16 +295,22 @@ impl Node {
         }
     }
 
-    async fn pause(&self, pause: &mut Duration, what: &str, why: String) -> Result<(), StepError> {
-        if Instant::now() + *pause >= self.deadline {
+    async fn pause(&self, tries: &mut Tries, what: &str, why: String) -> Result<(), StepError> {
+        let next = Instant::now() + tries.pause;
+        let over = match (next >= self.deadline, tries.since.elapsed() >= PATIENCE) {
+            (true, _) => Some("no time is left for another try".to_owned()),
+            (_, true) => Some(format!("it was tried for {} s", PATIENCE.as_secs())),
+            _ => None,
+        };
+        if let Some(over) = over {
             return Err(StepError::Transfer {
                 what: what.to_owned(),
-                why: format!("{why}; no time is left for another try"),
+                why: format!("{why}; {over}"),
             });
         }
         tracing::warn!(what, why, "trying again");
-        self.within(tokio::time::sleep(*pause)).await?;
-        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        self.within(tokio::time::sleep(tries.pause)).await?;
+        tries.pause = (tries.pause * 2).min(LONGEST_PAUSE);
         Ok(())
     }
 

@@ -182,16 +182,29 @@ impl Outputs {
         }
         let progress = Arc::new(Progress::new(reporter, total));
         for (path, announcement) in announced {
-            if node.announce(&announcement).await? == UploadState::Stored {
+            let announced = node.announce(&announcement).await;
+            if announced.map_err(|error| of_all(error, total))? == UploadState::Stored {
                 progress.add(announcement.length);
                 continue;
             }
             let progress = Arc::clone(&progress);
             let open = || Ok(self.folder.open_file(path)?);
             node.upload(&announcement, open, move |bytes| progress.add(bytes))
-                .await?;
+                .await
+                .map_err(|error| of_all(error, total))?;
         }
         Ok(total)
+    }
+}
+
+/// Says beside what befell one output how many bytes all have: so much room is needed.
+fn of_all(error: StepError, total: u64) -> StepError {
+    match error {
+        StepError::Transfer { what, why } => StepError::Transfer {
+            what: format!("{what}, of {total} bytes in all"),
+            why,
+        },
+        other => other,
     }
 }
 

@@ -116,6 +116,8 @@ pub mod code {
     pub const DATA_GONE: &str = "data-gone";
     /// Bytes arrived that are not those announced.
     pub const CHECKSUM: &str = "checksum-mismatch";
+    /// A storage has no room left.
+    pub const STORAGE_FULL: &str = "storage-full";
     /// A disk is full.
     pub const DISK_FULL: &str = "disk-full";
     /// Two clocks differ by too much.
@@ -186,6 +188,10 @@ fn rule(word: &str) -> Option<Rule> {
         code::CHECKSUM => (
             Again,
             "retry; if it happens again the file is damaged at its owner",
+        ),
+        code::STORAGE_FULL => (
+            Hopeless,
+            "make room with `opencloud storage remove`, offer more, or start again with another `--storage`",
         ),
         code::DISK_FULL => (
             ElsewhereOrAgain,

@@ -93,7 +93,9 @@ pub struct Room {
 pub enum RoomError {
     /// No room left for anybody.
     #[error(
-        "storage offer `{offer}` has {limit} bytes: {used} are stored or announced, {asked} more were asked"
+        "storage.{offer} has {} bytes free of {limit}, and {asked} more were to be stored: offer more, delete some, \
+         or use another storage",
+        limit.saturating_sub(*used)
     )]
     Full {
         /// The offer.
@@ -107,7 +109,8 @@ pub enum RoomError {
     },
     /// No room left for this grant.
     #[error(
-        "grant {grant} allows {limit} bytes in store: {used} are stored or announced, {asked} more were asked"
+        "grant {grant} allows {limit} bytes in store: {used} are stored or announced, {asked} more were to be: delete \
+         some, ask for a larger grant, or use another storage"
     )]
     OverQuota {
         /// The grant.
@@ -175,6 +178,8 @@ impl Classify for RoomError {
     fn code(&self) -> Option<Code> {
         match self {
             RoomError::Withdrawn { .. } => Some(Code::OfferWithdrawn),
+            RoomError::Full { .. } => Some(Code::StorageFull),
+            RoomError::OverQuota { .. } => Some(Code::OverLimit),
             _ => None,
         }
     }

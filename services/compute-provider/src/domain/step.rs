@@ -101,9 +101,12 @@ pub enum StepError {
     /// The same name with another length or digest, or bytes that do not match.
     #[error("{0}")]
     Conflict(String),
-    /// A limit is reached; the text has the number.
+    /// A limit is reached, and waiting gives nothing back; the text has the number.
     #[error("{0}")]
     OverLimit(String),
+    /// Too much at a time: it is worth another try.
+    #[error("{0}")]
+    Busy(String),
     /// The owner of the object cannot be reached.
     #[error("cannot reach the owner of the object: {0}")]
     Unavailable(String),
@@ -119,7 +122,9 @@ impl Classify for StepError {
             StepError::Forbidden(_) | StepError::Ended(_) => Kind::Forbidden,
             StepError::NotFound(_) => Kind::NotFound,
             StepError::Conflict(_) => Kind::Conflict,
-            StepError::OverLimit(_) => Kind::Exhausted,
+            // A runner tries again what is exhausted, and it would for as long as its attempt may take.
+            StepError::OverLimit(_) => Kind::Precondition,
+            StepError::Busy(_) => Kind::Exhausted,
             StepError::Unavailable(_) => Kind::Unavailable,
             StepError::Internal(_) => Kind::Internal,
         }

@@ -89,7 +89,9 @@ impl Provider {
     }
 }
 
-/// A transfer that broke off, met another writer of its own, or whose other side is away may go well next time.
+/// A transfer that broke off, met another writer of its own, or whose other side is away may go well next time. What
+/// has a code is decided: a storage that is full stays so.
 fn worth_another_try(error: &Error) -> bool {
-    error.kind().retryable() || error.kind() == oc_kernel::Kind::Conflict
+    let passing = error.kind().retryable() || error.kind() == oc_kernel::Kind::Conflict;
+    passing && error.code().is_none()
 }

@@ -13,7 +13,7 @@ use crate::attempts::generation;
 use crate::documents::{Attempt, OutputFile, Payload, attempt_key, output_key};
 use crate::domain::ledger::JobState;
 use crate::domain::offer::{OfferKind, WORKSPACE, offer_of};
-use crate::domain::room::{Holder, Upload};
+use crate::domain::room::{Holder, RoomError, Upload};
 use crate::domain::runtime::Role;
 use crate::domain::step::{
     ByteStream, InputStream, StepAttempt, StepError, StepObjects, UploadState,
@@ -379,6 +379,9 @@ fn refused(error: MacaroonError) -> StepError {
 impl From<Error> for StepError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
+        if let Error::Room(RoomError::TooManyOpen { .. }) = error {
+            return StepError::Busy(text);
+        }
         match error.kind() {
             Kind::NotFound => StepError::NotFound(text),
             Kind::Exhausted => StepError::OverLimit(text),

@@ -1,5 +1,7 @@
 //! A running step at the object routes: its own inputs and outputs, and nothing else, while it may run.
 
+use std::time::Duration;
+
 use http::Method;
 use oc_proto::compute::v1 as pb;
 use oc_proto::compute::v1::macaroon_service_client::MacaroonServiceClient;
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::attempts::story;
 use crate::node::Org;
+use crate::objects::{call_as, shelf};
 use crate::work::{Attempt, Step, staged};
 use crate::world::eventually;
 
@@ -126,6 +129,44 @@ async fn an_output_that_broke_off_on_its_way_is_delivered_when_the_owner_is_back
         )
         .await;
     assert_eq!(listed["objects"][0]["length"], 5);
+}
+
+#[tokio::test]
+async fn an_output_that_does_not_fit_into_its_owners_storage_is_refused_at_once_with_the_figures() {
+    let (north, south, grant) = story().await;
+    let (_attempt, step) = started(&north, &south, &grant).await;
+    let there = north.used("results").await["storage_bytes"]
+        .as_u64()
+        .unwrap();
+    let fill = vec![0; (1 << 20) - 3 - usize::try_from(there).unwrap()];
+    let (status, _) = call_as("operator", &north, "PUT", "fill", &[], &fill).await;
+    assert_eq!(status, 201);
+    assert_eq!(step.announce("said.txt", b"hello").await, 200);
+    let sent = tokio::time::timeout(Duration::from_secs(10), step.sent("said.txt", b"hello"));
+    let (status, answer) = sent.await.unwrap();
+    // A runner tries 429 again.
+    assert_eq!(status, 409);
+    let text = String::from_utf8_lossy(&answer);
+    let figures = "storage.results has 3 bytes free of 1048576, and 5 more were to be stored";
+    assert!(text.contains(figures), "{text}");
+}
+
+#[tokio::test]
+async fn an_own_output_that_does_not_fit_is_refused_at_once_with_the_figures() {
+    let org = shelf().await;
+    let attempt = Attempt::new(&Value::Null);
+    org.offer_machines().await;
+    attempt.start(&org, &org).await;
+    let step = Step {
+        site: &org,
+        fragment: attempt.fragment,
+        attempt: attempt.attempt,
+        macaroon: org.stage.runs(attempt.attempt).await.macaroon,
+    };
+    let (status, _) = call_as("operator", &org, "PUT", "fill", &[], &[0; (1 << 20) - 3]).await;
+    assert_eq!(status, 201);
+    assert_eq!(step.announce("said.txt", b"hello").await, 409);
+    assert_eq!(step.announce("said.txt", b"hey").await, 200);
 }
 
 #[tokio::test]

@@ -391,13 +391,17 @@ impl Step<'_> {
     }
 
     pub(crate) async fn upload(&self, name: &str, bytes: &[u8]) -> StatusCode {
+        self.sent(name, bytes).await.0
+    }
+
+    /// The same with what was answered.
+    pub(crate) async fn sent(&self, name: &str, bytes: &[u8]) -> (StatusCode, Vec<u8>) {
         self.send(
             "PUT",
             &format!("uploads/{name}"),
             Body::from(bytes.to_vec()),
         )
         .await
-        .0
     }
 
     /// Announces and sends an output.

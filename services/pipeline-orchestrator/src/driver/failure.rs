@@ -77,6 +77,7 @@ fn by_code(code: Code) -> (&'static str, bool) {
         Code::OfferWithdrawn => (code::OFFER_WITHDRAWN, true),
         Code::OverLimit => (code::OVER_LIMIT, true),
         Code::SandboxMissing => (code::NO_SANDBOX, true),
+        Code::StorageFull => (code::STORAGE_FULL, true),
     }
 }
 

@@ -50,7 +50,8 @@ fn a_full_offer_and_a_full_quota_say_their_numbers() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "storage offer `results` has 100 bytes: 40 are stored or announced, 61 more were asked"
+        "storage.results has 60 bytes free of 100, and 61 more were to be stored: offer more, delete some, or use another \
+         storage"
     );
 }
 
