@@ -4,6 +4,7 @@
 //! What a run is and what follows from what lives in `oc-workflow`; this service asks, stores and tells. It
 //! knows no store of objects, no process and no cluster.
 
+mod again;
 mod clearing;
 mod context;
 mod documents;

@@ -14,6 +14,7 @@ use oc_workflow::canonical;
 use oc_workflow::run::{DataNeed, Event, Run, RunState};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::again;
 use crate::clearing;
 use crate::context::Context;
 use crate::documents::{Operation, RunDocument};
@@ -365,13 +366,7 @@ impl Orchestrator {
         run_id: &str,
     ) -> Result<pb::Run, RunError> {
         let seen = self.document(caller, run_id).await?.value;
-        let state = seen.run.state();
-        if !matches!(state, RunState::Failed | RunState::Cancelled) {
-            let state = state.as_str();
-            return Err(RunError::State(format!(
-                "run {run_id} is {state}: only one that failed or was cancelled can be started again"
-            )));
-        }
+        again::check(&self.context, &seen).await?;
         clearing::expect(&self.context, seen.run.id()).await?;
         let event = Event::Retry {
             by: seen.run.org(),

@@ -154,20 +154,21 @@ fn rule(word: &str) -> Option<Rule> {
         ),
         code::OVER_LIMIT => (
             Elsewhere,
-            "ask for a grant with larger limits, or place the step elsewhere",
+            "ask for a grant with larger limits, or place the step elsewhere, in a new run",
         ),
-        code::NO_GRANT => (Elsewhere, "ask the owner for a grant"),
+        code::NO_GRANT => (Elsewhere, "ask the owner for a grant, and start a new run"),
         code::GRANT_EXPIRED | code::GRANT_REVOKED => (
             Elsewhere,
-            "ask the owner for a new grant, or place the step elsewhere",
+            "ask the owner for a new grant, or place the step elsewhere, in a new run",
         ),
         code::GRANT_GONE => (
             Elsewhere,
-            "see who is there with `opencloud peers`: if they are back, ask for a new grant, or place the step elsewhere",
+            "see who is there with `opencloud peers`: if they are back, ask for a new grant, or place the step elsewhere, \
+             in a new run",
         ),
         code::OFFER_WITHDRAWN => (
             Elsewhere,
-            "see what is offered with `opencloud catalog search`, and place the step elsewhere",
+            "see what is offered with `opencloud catalog search`, and place the step elsewhere, in a new run",
         ),
         code::UNREACHABLE => (
             ElsewhereOrAgain,
