@@ -28,11 +28,11 @@ pub fn record_id(attempt: &AttemptId, correction: u32) -> Result<RecordId, NameE
 pub enum Outcome {
     /// Its outputs are there.
     Succeeded,
-    /// It ended with an error of its own.
+    /// It ended with an error of its own, or at its limit of wall time.
     Failed,
-    /// The consumer stopped it.
+    /// Its authority ended: the consumer cancelled it or let its lease lapse, or the grant was ended or taken back.
     Cancelled,
-    /// The provider stopped it: a limit, a lost lease, a lost machine.
+    /// The provider lost it: its node stopped, or it took the machines back. It is recorded, and charged nothing.
     Lost,
 }
 
@@ -165,8 +165,11 @@ impl UsageRecord {
         leaf_hash(&self.canonical())
     }
 
-    /// What it must cost at these prices.
+    /// What it must cost at these prices: nothing where its provider lost it.
     pub fn charge_at(&self, price: &Price) -> Money {
+        if self.outcome == Outcome::Lost {
+            return Money::ZERO;
+        }
         charge(
             price,
             &Chargeable {

@@ -103,6 +103,7 @@ fn both_sides_may_name_a_failure_differently() {
     let grant = grant();
     let mut stopped = record(&grant);
     stopped.outcome = Outcome::Lost;
+    stopped.charge = Money::ZERO;
     let mut own = observed(&stopped);
     own.outcome = Some(Outcome::Cancelled);
     assert_eq!(audit(&stopped, Some(&own), &grant), Ok(()));
@@ -111,6 +112,24 @@ fn both_sides_may_name_a_failure_differently() {
         audit(&stopped, Some(&own), &grant).unwrap_err().code(),
         "outcome"
     );
+}
+
+#[test]
+fn what_its_provider_lost_is_charged_nothing_and_else_objected_to() {
+    let grant = grant();
+    let charged = record(&grant);
+    let mut lost = charged.clone();
+    lost.outcome = Outcome::Lost;
+    let mut own = observed(&lost);
+    own.outcome = None;
+    let objection = audit(&lost, Some(&own), &grant).unwrap_err();
+    let owed = Objection::Charge {
+        recorded: charged.charge,
+        owed: Money::ZERO,
+    };
+    assert_eq!(objection, owed);
+    lost.charge = lost.charge_at(&grant.price);
+    assert_eq!(audit(&lost, Some(&own), &grant), Ok(()));
 }
 
 #[test]

@@ -70,13 +70,19 @@ pub fn meter(held: &Held, measured: &Measured, bytes_out: u64) -> Usage {
     }
 }
 
-/// How an end is booked.
+/// How an end is booked: what we have lost ourselves is charged to nobody.
 pub fn outcome(state: EndedState) -> Outcome {
     match state {
         EndedState::Succeeded => Outcome::Succeeded,
         EndedState::Failed => Outcome::Failed,
-        EndedState::Stopped(StopCause::Released) => Outcome::Cancelled,
-        EndedState::Stopped(_) => Outcome::Lost,
+        EndedState::Stopped(cause) => match cause {
+            StopCause::NodeRestarted | StopCause::ByProvider => Outcome::Lost,
+            StopCause::WallLimit => Outcome::Failed,
+            StopCause::Released
+            | StopCause::LeaseLost
+            | StopCause::GrantRaised
+            | StopCause::GrantEnded => Outcome::Cancelled,
+        },
     }
 }
 
@@ -140,11 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn who_stopped_an_attempt_decides_how_it_is_booked() {
+    fn only_what_the_provider_lost_itself_is_booked_as_lost() {
         for (cause, booked) in [
             (StopCause::Released, Outcome::Cancelled),
-            (StopCause::LeaseLost, Outcome::Lost),
-            (StopCause::WallLimit, Outcome::Lost),
+            (StopCause::LeaseLost, Outcome::Cancelled),
+            (StopCause::GrantRaised, Outcome::Cancelled),
+            (StopCause::WallLimit, Outcome::Failed),
+            (StopCause::NodeRestarted, Outcome::Lost),
+            (StopCause::ByProvider, Outcome::Lost),
         ] {
             assert_eq!(outcome(EndedState::Stopped(cause)), booked);
         }

@@ -65,7 +65,7 @@ async fn no_job_without_lease_when_its_renewals_stop() {
     assert!(south.stage.was_stopped(attempt.attempt));
     is_whole(&south).await;
     eventually(async || !south.told("oc.compute.usage.v1").is_empty()).await;
-    assert_eq!(south.told("oc.compute.usage.v1")[0]["outcome"], "lost");
+    assert_eq!(south.told("oc.compute.usage.v1")[0]["outcome"], "cancelled");
 }
 
 #[tokio::test]
@@ -238,6 +238,8 @@ async fn no_lease_without_job_after_a_crash_and_the_attempt_is_billed_once() {
     south.world.clock.advance(Duration::from_secs(60));
     is_whole(&south).await;
     eventually(async || !south.told("oc.compute.usage.v1").is_empty()).await;
+    // What South lost itself it charges to nobody (protocol, section 14).
+    assert_eq!(south.told("oc.compute.usage.v1")[0]["outcome"], "lost");
 
     let south = south.restart().await;
     is_whole(&south).await;
