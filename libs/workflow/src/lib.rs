@@ -12,7 +12,7 @@ pub mod plan;
 mod read;
 pub mod run;
 mod steps;
-mod words;
+pub mod words;
 
 pub use canonical::{canonical, work_digest};
 pub use steps::{Needs, Resources, Step, Steps, StepsError};

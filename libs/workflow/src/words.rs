@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::steps::Resources;
 
 /// Bytes in binary units (IEC 80000-13), in which limits and offers are written, with at most one decimal.
-pub(crate) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1 << 10 {
         return format!("{count} bytes");

@@ -153,10 +153,6 @@ impl Provider {
     /// Takes an offer back: nothing new begins, its grants are revoked, what runs is stopped. What stands
     /// behind it goes once nothing is in it any more.
     pub(crate) async fn withdraw_offer(&self, name: &Name) -> Result<Withdrawn, Error> {
-        let none = Withdrawn {
-            grants_revoked: 0,
-            attempts_stopped: 0,
-        };
         let withdrawn = self
             .shelf
             .offers
@@ -166,8 +162,9 @@ impl Provider {
             });
         let offer = match withdrawn.await {
             Ok(seen) => seen.value,
-            // Withdrawing again is no error.
-            Err(Error::Store(StoreError::NotFound { .. })) => return Ok(none),
+            Err(Error::Store(StoreError::NotFound { .. })) => {
+                return Err(Error::unknown("offer", name));
+            }
             Err(error) => return Err(error),
         };
         let mut attempts_stopped = 0;

@@ -86,10 +86,8 @@ pub enum OfferError {
         found: u64,
     },
     /// More than there is.
-    #[error("this machine has {has} {amount} for an offer of {}, not {found}", kind.as_str())]
+    #[error("{}", fits::beyond(*amount, *has, *found))]
     Beyond {
-        /// What is offered.
-        kind: OfferKind,
         /// Which number.
         amount: Amount,
         /// What there is for it.

@@ -1,5 +1,7 @@
 //! Whether a machine has what is offered of it.
 
+use oc_workflow::words;
+
 use super::{Offer, OfferError, OfferKind};
 use crate::domain::resources::{Amount, Resources};
 
@@ -33,13 +35,28 @@ impl Offer {
         };
         match numbers.into_iter().find(|(_, found, has)| found > has) {
             None => Ok(()),
-            Some((amount, found, has)) => Err(OfferError::Beyond {
-                kind: self.kind,
-                amount,
-                has,
-                found,
-            }),
+            Some((amount, found, has)) => Err(OfferError::Beyond { amount, has, found }),
         }
+    }
+}
+
+/// What there is, why it is that much, and what was asked for.
+pub(super) fn beyond(amount: Amount, has: u64, found: u64) -> String {
+    match amount {
+        Amount::Cores => format!(
+            "this machine can offer {has} cores, {SHARED_CORES} times its {}, not {found}: --cores {has} or less",
+            has / u64::from(SHARED_CORES)
+        ),
+        Amount::MemoryBytes => format!(
+            "this machine has {} of memory, not {}",
+            words::bytes(has),
+            words::bytes(found)
+        ),
+        _ => format!(
+            "{} are free on this machine's disk, not {}",
+            words::bytes(has),
+            words::bytes(found)
+        ),
     }
 }
 
@@ -64,15 +81,12 @@ mod tests {
         let text = offer.check_fits(&MACHINE, None).unwrap_err().to_string();
         assert_eq!(
             text,
-            "this machine has 8 cores for an offer of compute, not 1000"
+            "this machine can offer 8 cores, 4 times its 2, not 1000: --cores 8 or less"
         );
         offer.capacity.cores = 8;
         offer.capacity.memory_bytes = 4 << 40;
         let text = offer.check_fits(&MACHINE, None).unwrap_err().to_string();
-        assert!(
-            text.starts_with("this machine has 8589934592 bytes of memory"),
-            "{text}"
-        );
+        assert_eq!(text, "this machine has 8 GiB of memory, not 4 TiB");
     }
 
     #[test]
@@ -81,7 +95,7 @@ mod tests {
         offer.kind = OfferKind::Storage;
         offer.capacity.storage_bytes = 100 << 40;
         let text = offer.check_fits(&MACHINE, Some(5)).unwrap_err().to_string();
-        assert!(text.starts_with("this machine has 5 bytes"), "{text}");
+        assert_eq!(text, "5 bytes are free on this machine's disk, not 100 TiB");
         offer.check_fits(&MACHINE, Some(100 << 40)).unwrap();
         offer.check_fits(&MACHINE, None).unwrap();
     }
