@@ -45,9 +45,18 @@ impl Discovery {
         check_name(name)?;
         let port = checked_port(port)?;
         let _changing = self.changing.lock().await;
+        let name = name.trim().to_owned();
+        if self
+            .list_networks()
+            .await?
+            .iter()
+            .any(|known| known.name == name)
+        {
+            return Err(DiscoveryError::NameTaken(name));
+        }
         let mut record = NetworkRecord {
             network_id: NetworkId::generate(),
-            name: name.trim().to_owned(),
+            name,
             key: SwarmKey::generate().to_file(),
             port: 0,
             created_here: true,

@@ -154,19 +154,33 @@ impl Discovery {
     /// Every node of every network, or of one, by name.
     pub(crate) fn list_peers(&self, network: Option<NetworkId>) -> Vec<proto::Peer> {
         let networks = self.running_networks().into_iter();
-        let mut views: Vec<_> = networks
-            .filter(|running| network.is_none_or(|wanted| wanted == running.id()))
-            .flat_map(|running| {
-                let peers = running.peers().into_iter();
-                let id = running.id();
-                peers
-                    .map(|peer| self.peer_view(id, &peer))
-                    .collect::<Vec<_>>()
-            })
+        let rows = networks.flat_map(|running| {
+            let (id, peers) = (running.id(), running.peers());
+            peers.into_iter().map(move |peer| (id, peer))
+        });
+        let (mut seen, unseen): (Vec<_>, Vec<_>) =
+            rows.partition(|(id, peer)| self.was_seen(*id, peer));
+        // A block is known to each network. A node that was never seen there is shown once, and only if nowhere else.
+        let mut shown: HashSet<PeerId> = seen.iter().map(|(_, peer)| peer.peer_id).collect();
+        seen.extend(
+            unseen
+                .into_iter()
+                .filter(|(_, peer)| shown.insert(peer.peer_id)),
+        );
+        let mut views: Vec<_> = seen
+            .iter()
+            .filter(|(id, _)| network.is_none_or(|wanted| wanted == *id))
+            .map(|(id, peer)| self.peer_view(*id, peer))
             .collect();
         let key = |p: &proto::Peer| (p.name.clone(), p.peer_id.clone(), p.network_id.clone());
         views.sort_by_key(key);
         views
+    }
+
+    fn was_seen(&self, network: NetworkId, peer: &Peer) -> bool {
+        let partner = self.directory.partner_of(peer.peer_id);
+        let known = partner.is_some_and(|it| it.record.node(network, peer.peer_id).is_some());
+        known || peer.last_seen.is_some()
     }
 
     fn peer_view(&self, network: NetworkId, peer: &Peer) -> proto::Peer {

@@ -73,7 +73,9 @@ impl Access {
                 "a grant on {what} was asked for {} ago and {owner} has not decided: wait or remind them",
                 words::between(*since, now)
             )),
-            Self::Denied { reason } => Some(format!("{owner} denied a grant on {what}: {reason}")),
+            Self::Denied { reason } => Some(format!(
+                "{owner} denied a grant on {what} ({reason}): ask {owner} for another"
+            )),
             Self::Disputed { reason } => Some(format!(
                 "the books of the grant on {what} are disputed and nothing begins under it ({reason}): ask {owner} to \
                  correct the record, or for a new grant"

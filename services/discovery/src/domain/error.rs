@@ -15,6 +15,8 @@ pub(crate) enum DiscoveryError {
     UnknownNetwork(String),
     #[error("this node is in the network {0} already: leave it first to join anew")]
     AlreadyJoined(String),
+    #[error("this node is in a network `{0}` already: choose another name")]
+    NameTaken(String),
     #[error("the network {network} does not run now: {cause}")]
     NotRunning { network: String, cause: String },
     #[error(
@@ -90,7 +92,7 @@ impl Classify for DiscoveryError {
     fn kind(&self) -> Kind {
         match self {
             Self::UnknownNetwork(_) | Self::UnknownPartner(_) => Kind::NotFound,
-            Self::AlreadyJoined(_) => Kind::AlreadyExists,
+            Self::AlreadyJoined(_) | Self::NameTaken(_) => Kind::AlreadyExists,
             Self::NotRunning { .. } | Self::Unreachable { .. } | Self::Stranger | Self::Bus(_) => {
                 Kind::Unavailable
             }

@@ -102,6 +102,13 @@ async fn what_cannot_be_a_network_is_refused_with_a_reason() {
             "70000",
         ),
         (
+            Method::POST,
+            "networks".to_owned(),
+            json!({ "name": " East " }),
+            409,
+            "network `East` already",
+        ),
+        (
             Method::DELETE,
             "networks/none".to_owned(),
             Value::Null,
@@ -173,6 +180,23 @@ async fn a_blocked_organisation_is_refused_until_it_is_unblocked() {
     let (status, body) = south.join(&north.invite(&network).await).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     north.sees_become(south.id, "connected").await;
+}
+
+#[tokio::test]
+async fn a_block_shows_a_partner_in_the_networks_it_was_seen_in_and_no_other() {
+    let (north, south, network) = met().await;
+    let body = json!({ "name": "West" });
+    let (status, body) = north.rest(Method::POST, "networks", body).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    let block = format!("peers/{}/block", south.id);
+    for method in [Method::PUT, Method::DELETE] {
+        let (status, body) = north.rest(method.clone(), &block, json!({})).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        let peers = north.get("peers").await["peers"].clone();
+        let seen: Vec<_> = peers.as_array().unwrap().iter().collect();
+        assert_eq!(seen.len(), 1, "{method}: {peers}");
+        assert_eq!(seen[0]["network_id"], network);
+    }
 }
 
 #[tokio::test]

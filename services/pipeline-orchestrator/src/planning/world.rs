@@ -58,7 +58,14 @@ impl World {
             // One that lists tools lets others do nothing.
             (fits, undisputed, grant.tools.is_empty(), grant.not_after_ms)
         });
-        match best.or(covering.first()) {
+        // What stands in the way is what happened last, and before that what is still to be decided.
+        let last = covering.iter().max_by_key(|grant| {
+            let waits = matches!(grant.state(), GrantState::Pending | GrantState::Offered);
+            let denied = grant.state() == GrantState::Denied;
+            let at_ms = grant.cause.as_ref().map(|cause| cause.at_ms);
+            (waits, !denied, at_ms)
+        });
+        match best.or(last) {
             Some(grant) => access_of(grant, now),
             None => Access::Missing,
         }
@@ -296,6 +303,29 @@ mod tests {
         assert!(
             said.contains("ask South for a grant without tools"),
             "{said}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_grant_that_was_revoked_is_named_before_a_request_that_was_denied() {
+        let mut revoked = granted(9);
+        revoked.state = GrantState::Revoked.into();
+        let mut denied = granted(9);
+        denied.state = GrantState::Denied.into();
+        let said = async |grants: &[&Grant]| {
+            let access = world(grants, &[])
+                .await
+                .access(&of("compute.machines"), now());
+            access
+                .refusal("offer `compute.machines`", "South", now())
+                .unwrap()
+        };
+        let both = said(&[&denied, &revoked]).await;
+        assert!(both.contains("South revoked the grant"), "{both}");
+        let one = said(&[&denied]).await;
+        assert!(
+            one.contains("denied") && one.contains("ask South for another"),
+            "{one}"
         );
     }
 
