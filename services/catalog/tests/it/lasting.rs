@@ -117,3 +117,33 @@ async fn leaving_a_network_takes_its_listings_along_and_leaves_ours() {
     world.leave(north.id).await;
     north.sees(&["dataset.own"]).await;
 }
+
+#[tokio::test]
+async fn who_comes_back_to_a_network_is_read_there_as_it_signs_now() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    south.publish(dataset("coast")).await;
+    north.sees(&["dataset.coast"]).await;
+    let signed = async |org: &Org| {
+        let found = org.get(south.id, "dataset.coast").await;
+        found.map_or_else(|_| Vec::new(), |found| found.envelope)
+    };
+    let back = async {
+        world.leave(south.id).await;
+        while !signed(&south).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Another time, so another statement.
+        world.clock.advance(Duration::from_secs(1));
+        world.join_again(south.id).await;
+        while signed(&south).await.is_empty() || signed(&north).await != signed(&south).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let limit = Duration::from_secs(10);
+    assert!(
+        tokio::time::timeout(limit, back).await.is_ok(),
+        "North keeps what South signed before it left"
+    );
+}

@@ -1,9 +1,9 @@
 //! Partners that answer wrongly.
 
-use oc_kernel::Clock;
+use oc_kernel::{Clock, OrgId};
 use oc_proto::federation::v1::catalogue_service_client::CatalogueServiceClient;
 use oc_proto::federation::v1::{GetHeadRequest, ListDeltasRequest};
-use oc_trust::{Head, Version, listings_digest, seal};
+use oc_trust::{Head, Listing, LocalSigner, Sealed, Version, listings_digest, seal};
 use tonic::Request;
 
 use super::node::Org;
@@ -84,18 +84,7 @@ async fn a_copy_that_does_not_agree_with_the_head_is_fetched_from_the_beginning(
         signed(&signer, listing(&world, east, "a", 1)).await,
         signed(&signer, listing(&world, east, "b", 2)).await,
     );
-    let now_ms = world.clock.now_ms();
-    let digests = [&a, &b].map(|sealed| (sealed.statement().id.clone(), sealed.digest()));
-    let head = Head {
-        owner: east,
-        network: NETWORK.parse().unwrap(),
-        revision: Version { epoch: 0, seq: 2 },
-        count: 2,
-        digest: listings_digest(&digests.into_iter().collect()),
-        not_before: now_ms,
-        not_after: now_ms + 3_600_000,
-    };
-    let head = seal(&signer, head).await.unwrap();
+    let head = head_of(&world, &signer, east, 2, &[&a, &b]).await;
     let script = Scripted::default();
     *script.head.lock().unwrap() = head.bytes().to_vec();
     // It lost a listing on the way and does not know.
@@ -112,6 +101,58 @@ async fn a_copy_that_does_not_agree_with_the_head_is_fetched_from_the_beginning(
     north.sees(&["dataset.a", "dataset.b"]).await;
     let cursors = script.cursors.lock().unwrap().clone();
     assert_eq!(cursors[..3], ["", "lossy", ""], "{cursors:?}");
+}
+
+#[tokio::test]
+async fn what_is_listed_while_we_read_is_read_on_and_not_all_anew() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let (east, signer) = world.found("East");
+    let (a, b) = (
+        signed(&signer, listing(&world, east, "a", 1)).await,
+        signed(&signer, listing(&world, east, "b", 3)).await,
+    );
+    let script = Scripted::default();
+    // Its head is two ahead when we look at it: what it tells of was listed after our answer.
+    let newest = head_of(&world, &signer, east, 3, &[&a, &b]).await;
+    *script.head.lock().unwrap() = newest.bytes().to_vec();
+    *script.answers.lock().unwrap() = vec![
+        answer(&[&a], "one", true),
+        answer(&[], "one", false),
+        answer(&[&b], "two", false),
+        answer(&[], "two", false),
+    ];
+    serve(&world, east, script.clone());
+    let north = Org::start(&world, "North", &folder).await;
+    north.sees(&["dataset.a"]).await;
+    let told = head_of(&world, &signer, east, 2, &[]).await;
+    world.gossip(east, told.bytes()).await;
+    north.sees(&["dataset.a", "dataset.b"]).await;
+    let cursors = script.cursors.lock().unwrap().clone();
+    assert_eq!(cursors[..3], ["", "one", "one"], "{cursors:?}");
+}
+
+/// What an owner signs of its listings under a number.
+async fn head_of(
+    world: &World,
+    signer: &LocalSigner,
+    owner: OrgId,
+    seq: u64,
+    listings: &[&Sealed<Listing>],
+) -> Sealed<Head> {
+    let now_ms = world.clock.now_ms();
+    let digests = listings
+        .iter()
+        .map(|sealed| (sealed.statement().id.clone(), sealed.digest()));
+    let head = Head {
+        owner,
+        network: NETWORK.parse().unwrap(),
+        revision: Version { epoch: 0, seq },
+        count: listings.len() as u64,
+        digest: listings_digest(&digests.collect()),
+        not_before: now_ms,
+        not_after: now_ms + 3_600_000,
+    };
+    seal(signer, head).await.unwrap()
 }
 
 #[tokio::test]

@@ -117,6 +117,19 @@ impl World {
             .unwrap();
     }
 
+    /// Comes back to the network that was left.
+    pub(crate) async fn join_again(&self, who: OrgId) {
+        self.change(&who, |member| {
+            member.networks.insert(NETWORK.to_owned());
+        });
+        let bus = self.member(&who).bus.unwrap();
+        let data = serde_json::json!({"network_id": NETWORK, "state": "joined"});
+        bus.publish(event("oc.discovery.network.v1", data))
+            .await
+            .unwrap();
+        self.tell_peers(who, "connected").await;
+    }
+
     pub(crate) async fn tell_peers(&self, org: OrgId, state: &str) {
         let buses: Vec<_> = {
             let orgs = self.orgs.lock().unwrap();

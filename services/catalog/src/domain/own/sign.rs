@@ -82,14 +82,20 @@ impl Own {
             if signed.len() == networks.len() && networks.iter().all(|n| signed.contains_key(n)) {
                 continue;
             }
+            let left = signed.keys().any(|network| !networks.contains(network));
             let mut document = held.document.value.clone();
-            document
-                .signed
-                .retain(|network, _| networks.contains(network));
-            let missing = networks
+            if left {
+                // Who is still there keeps it under its number. Signed for them again it is another statement, which
+                // they take only under a later one.
+                document.version = self.next_version(state).await?;
+                document.signed.clear();
+            }
+            let missing: Vec<Name> = networks
                 .iter()
-                .filter(|network| !signed.contains_key(*network));
-            for network in missing {
+                .filter(|network| !document.signed.contains_key(*network))
+                .cloned()
+                .collect();
+            for network in &missing {
                 let copy = self.sign_copy(&me, network, &document).await?;
                 document.signed.insert(network.clone(), copy);
             }

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use oc_kernel::{Name, OrgId};
+use oc_trust::Version;
 
 use super::Partners;
 use crate::domain::CatalogError;
 
 /// Answers that are read for one pull; a partner that has still more is read on at the next one.
 const MOST_PAGES: usize = 1000;
+/// How often a partner that lists while we read is read on before everything is fetched.
+const CATCH_UPS: usize = 3;
 /// A partner that was heard of is noted in the store this often, in ms.
 const NOTE_EVERY_MS: u64 = 60_000;
 
@@ -18,15 +21,22 @@ impl Partners {
     /// # Errors
     /// When the partner does not answer, or the store fails.
     pub(crate) async fn pull(&self, org: OrgId) -> Result<(), CatalogError> {
-        self.pull_deltas(org).await?;
-        if !self.is_doubtful(&org).await {
-            return Ok(());
-        }
-        // The head may be older than what was just fetched, so a newer one decides.
-        let head = self.federation.head(org).await?;
-        self.note_head(org, &head).await?;
-        if !self.is_doubtful(&org).await {
-            return Ok(());
+        for _ in 0..CATCH_UPS {
+            let known = self.newest_head(&org).await;
+            self.pull_deltas(org).await?;
+            if !self.is_doubtful(&org).await {
+                return Ok(());
+            }
+            // The head may be older than what was just fetched, so a newer one decides.
+            let head = self.federation.head(org).await?;
+            self.note_head(org, &head).await?;
+            if !self.is_doubtful(&org).await {
+                return Ok(());
+            }
+            // One that came meanwhile tells of what may have been listed since: that is read first.
+            if self.newest_head(&org).await == known {
+                break;
+            }
         }
         tracing::warn!(%org, "our copy of its listings does not agree with its head: fetching all");
         if let Some(owner) = self.state.lock().await.get_mut(&org) {
@@ -66,6 +76,13 @@ impl Partners {
             owner.head = Some(head);
         }
         Ok(newer)
+    }
+
+    /// The version of the newest head that we were told of.
+    async fn newest_head(&self, org: &OrgId) -> Option<Version> {
+        let state = self.state.lock().await;
+        let head = state.get(org)?.head.as_ref()?;
+        Some(head.revision)
     }
 
     /// True when a head is known that our copy was not yet found equal to.
