@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::context::data_folder;
 use super::output::{Output, safe};
+use super::peers::by_node;
 use super::{Context, Format, NodeOptions, size, when};
 use crate::sandboxing;
 
@@ -226,7 +227,11 @@ async fn networks(context: &Context) -> Check {
 
 async fn peers(context: &Context) -> Vec<Check> {
     match context.client.discovery().peers().await {
-        Ok(peers) => vec![connected(&peers), clocks(&peers)],
+        Ok(peers) => {
+            let nodes = by_node(peers).into_iter();
+            let peers: Vec<Peer> = nodes.map(|node| node.best).collect();
+            vec![connected(&peers), clocks(&peers)]
+        }
         Err(error) => vec![Check::other("peers", Verdict::Bad, error.to_string(), "")],
     }
 }

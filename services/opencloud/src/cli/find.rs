@@ -5,6 +5,7 @@ use oc_proto::catalog::v1::Listing;
 use oc_proto::discovery::v1::PeerState;
 
 use super::ids::ShortIds;
+use super::typed::quoted;
 use super::{CommandError, Context};
 
 /// Fewer digits than this name no organisation.
@@ -25,7 +26,7 @@ pub(crate) async fn organisation(context: &Context, text: &str) -> Result<String
         return Ok(text.to_owned());
     }
     let known = known(context).await?;
-    one_of(&known, |known| !known.blocked, text)
+    one_of(&known, |known| !known.blocked, text).map(|known| known.org_id.clone())
 }
 
 /// The same, where a block is to be lifted: those that are blocked come first.
@@ -34,7 +35,25 @@ pub(crate) async fn blocked(context: &Context, text: &str) -> Result<String, Com
         return Ok(text.to_owned());
     }
     let known = known(context).await?;
-    one_of(&known, |known| known.blocked, text)
+    one_of(&known, |known| known.blocked, text).map(|known| known.org_id.clone())
+}
+
+/// An organisation whose things we mean to use: one that we blocked gives and lists nothing.
+pub(crate) async fn usable(context: &Context, text: &str) -> Result<String, CommandError> {
+    let known = known(context).await?;
+    let found = match known.iter().find(|known| known.org_id == text) {
+        Some(found) => found,
+        None if text.parse::<OrgId>().is_ok() => return Ok(text.to_owned()),
+        None => one_of(&known, |known| !known.blocked, text)?,
+    };
+    match found.blocked {
+        true => Err(CommandError::input(format!(
+            "you blocked {}: `opencloud peers unblock {}` lifts that",
+            found.name,
+            quoted(text)
+        ))),
+        false => Ok(found.org_id.clone()),
+    }
 }
 
 async fn known(context: &Context) -> Result<Vec<Known>, CommandError> {
@@ -57,11 +76,11 @@ async fn known(context: &Context) -> Result<Vec<Known>, CommandError> {
 }
 
 /// The one that `text` names; where it names several, the one of them that is `likelier`.
-fn one_of(
-    known: &[Known],
+fn one_of<'a>(
+    known: &'a [Known],
     likelier: impl Fn(&Known) -> bool,
     text: &str,
-) -> Result<String, CommandError> {
+) -> Result<&'a Known, CommandError> {
     let digits = text.strip_prefix("org-").unwrap_or(text);
     let begins = |id: &str| {
         let id = id.strip_prefix("org-");
@@ -77,7 +96,7 @@ fn one_of(
         found.retain(|known| likelier(known));
     }
     match found.as_slice() {
-        [known] => Ok(known.org_id.clone()),
+        [known] => Ok(known),
         [] if known.iter().any(|known| begins(&known.org_id)) => Err(CommandError::input(format!(
             "`{text}` is too short for an id: write {FEWEST} or more of its digits"
         ))),
@@ -109,7 +128,7 @@ pub(crate) async fn listing_ref(
     text: &str,
 ) -> Result<(String, String), CommandError> {
     match text.split_once('/') {
-        Some((owner, listing)) => Ok((organisation(context, owner).await?, listing.to_owned())),
+        Some((owner, listing)) => Ok((usable(context, owner).await?, listing.to_owned())),
         None => Ok((
             context.client.discovery().identity().await?.org_id,
             text.to_owned(),
@@ -144,7 +163,9 @@ mod tests {
     }
 
     fn found(known: &[Known], text: &str) -> Result<String, String> {
-        one_of(known, |known| !known.blocked, text).map_err(|error| error.to_string())
+        one_of(known, |known| !known.blocked, text)
+            .map(|known| known.org_id.clone())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -188,6 +209,6 @@ mod tests {
         assert_eq!(found(&known, "South").unwrap(), known[0].org_id);
         assert_eq!(found(&known, "West").unwrap(), known[2].org_id);
         let lifted = one_of(&known, |known| known.blocked, "South").unwrap();
-        assert_eq!(lifted, known[1].org_id);
+        assert_eq!(lifted.org_id, known[1].org_id);
     }
 }

@@ -8,6 +8,7 @@ use oc_proto::discovery::v1::{CreateNetworkRequest, InviteRequest, JoinNetworkRe
 use serde_json::json;
 
 use super::output::{Field, fields, hint};
+use super::typed::quoted;
 use super::{CommandError, Context, Outcome, when};
 
 const INVITE: &str = "\
@@ -88,7 +89,7 @@ pub(crate) async fn run(context: &Context, command: NetworkCommand) -> Outcome {
                 &network,
                 &format!(
                     "invite a partner with: `opencloud network invite {}`",
-                    network.name
+                    quoted(&network.name)
                 ),
             )
         }

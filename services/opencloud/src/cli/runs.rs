@@ -112,7 +112,9 @@ pub(crate) async fn retry(context: &Context, arguments: RunId) -> Outcome {
     let pipeline = context.client.pipeline();
     if !context.yes {
         let planned = pipeline.run(&run).await?;
-        if planned.cost_micros > 0 {
+        // One that cannot be started again is refused without a question.
+        let over = matches!(planned.state(), RunState::Failed | RunState::Cancelled);
+        if over && planned.cost_micros > 0 {
             let most = format!("{} {}", Money(planned.cost_micros), planned.currency);
             context.confirm(&format!(
                 "What failed or was not reached starts again, for at most {most} more. Start it?"

@@ -37,15 +37,19 @@ fn of<V: AsRef<OsStr>>(options: &NodeOptions, environment: impl Fn(&str) -> Opti
         if environment(variable).is_some_and(|set| set.as_ref() == value) {
             continue;
         }
-        let value = value.to_string_lossy();
-        let plain = |c: char| c.is_alphanumeric() || "/._-:~".contains(c);
-        if value.chars().all(plain) {
-            words.push_str(&format!(" {option} {value}"));
-        } else {
-            words.push_str(&format!(" {option} '{}'", value.replace('\'', "'\\''")));
-        }
+        let value = quoted(&value.to_string_lossy());
+        words.push_str(&format!(" {option} {value}"));
     }
     words
+}
+
+/// A word as a shell reads it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-:~".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// A text whose commands have those options.
