@@ -1,20 +1,24 @@
 //! `opencloud grant`.
 
+use std::collections::BTreeMap;
+
 use clap::Subcommand;
 use oc_kernel::{Clock as _, SystemClock};
+use oc_proto::accounting::v1::UsageRecord;
 use oc_proto::compute::v1::{
     ApproveGrantRequest, DenyGrantRequest, EndGrantRequest, Grant, RequestGrantRequest,
-    RevokeGrantRequest, Rule,
+    RevokeGrantRequest,
 };
 use oc_proto::federation::v1::GrantState;
 use oc_proto::json::Word as _;
 use oc_proto::types::v1::Limits;
 
 use super::ids::ShortIds;
-use super::limits::{LimitArguments, ToolArguments, modest};
+use super::limits::{LimitArguments, modest};
 use super::names::Names;
 use super::output::{Field, fields};
-use super::{CommandError, Context, Outcome, catalog, find, ids, offer, when};
+use super::tool::ToolArguments;
+use super::{CommandError, Context, Outcome, catalog, find, grant_rule, ids, offer, tool, when};
 
 const REQUEST: &str = concat!(
     modest!(),
@@ -45,7 +49,7 @@ pub(crate) enum GrantCommand {
     },
     /// Grants given and received
     List {
-        /// Those that are over, too
+        /// Those that are over, too; of networks that were left those of which there are books
         #[arg(long)]
         all: bool,
     },
@@ -90,37 +94,7 @@ pub(crate) enum GrantCommand {
     },
     /// Rules by which requests are approved without asking
     #[command(subcommand)]
-    Rule(RuleCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RuleCommand {
-    /// Write a rule; rules are tried in the order of their names
-    #[command(after_help = modest!())]
-    Set {
-        /// Name
-        name: String,
-        /// Only for this organisation; may be repeated [default: every member of our networks]
-        #[arg(long = "consumer", value_name = "ORGANISATION")]
-        consumers: Vec<String>,
-        /// Only for this listing of ours; may be repeated [default: all]
-        #[arg(long = "listing")]
-        listings: Vec<String>,
-        #[command(flatten)]
-        limits: LimitArguments,
-        #[command(flatten)]
-        tools: ToolArguments,
-        /// Longest life of a grant
-        #[arg(long, value_parser = when::parse_span, default_value = "30d", value_name = "SPAN")]
-        life: u64,
-    },
-    /// Our rules
-    List,
-    /// Delete a rule
-    Remove {
-        /// Name
-        name: String,
-    },
+    Rule(grant_rule::RuleCommand),
 }
 
 pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
@@ -133,7 +107,7 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
             life,
             message,
         } => {
-            let provider = find::organisation(context, &provider).await?;
+            let provider = find::usable(context, &provider).await?;
             let request = RequestGrantRequest {
                 provider,
                 listing_ids: listings,
@@ -148,8 +122,16 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
             shown(context, &grant).await
         }
         GrantCommand::List { all } => {
-            let grants = compute.grants(!all).await?;
-            let every = compute.grants(false).await?;
+            let mut grants = compute.grants(!all).await?;
+            let mut every = compute.grants(false).await?;
+            // Programs get grants as they are; of these only the books are left.
+            if all && !context.output.is_json() {
+                let own = context.client.discovery().identity().await?.org_id;
+                let records = context.client.accounting().records("", "").await?;
+                let left = left_in_books(&records, &every, &own);
+                grants.extend(left.clone());
+                every.extend(left);
+            }
             let names = Names::of(context).await;
             let short = ShortIds::of(every.iter().map(|grant| grant.grant_id.as_str()));
             context.output.list(
@@ -179,12 +161,15 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
             tools,
         } => {
             let asked = ours_to(context, &grant, "approve", true).await?;
+            let tools = tools.found(context).await?;
             let request = ApproveGrantRequest {
                 grant_id: asked.grant_id,
                 limits: limits.instead_of(asked.limits.unwrap_or_default()),
-                tools: tools.references(context).await?,
+                tools: tools.references(),
             };
-            shown(context, &compute.approve_grant(&request).await?).await
+            let grant = compute.approve_grant(&request).await?;
+            tools.warn(context).await;
+            shown(context, &grant).await
         }
         GrantCommand::Deny { grant, reason } => {
             let grant_id = ours_to(context, &grant, "deny", true).await?.grant_id;
@@ -203,7 +188,7 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
             let request = EndGrantRequest { grant_id, reason };
             shown(context, &compute.end_grant(&request).await?).await
         }
-        GrantCommand::Rule(command) => rule(context, command).await,
+        GrantCommand::Rule(command) => grant_rule::run(context, command).await,
     }
 }
 
@@ -230,68 +215,6 @@ async fn ours_to(
     }))
 }
 
-async fn rule(context: &Context, command: RuleCommand) -> Outcome {
-    let compute = context.client.compute();
-    match command {
-        RuleCommand::Set {
-            name,
-            consumers,
-            listings,
-            limits,
-            tools,
-            life,
-        } => {
-            let rule = Rule {
-                name,
-                consumers: offer::organisations(context, &consumers).await?,
-                listing_ids: listings,
-                limits: Some(limits.or_modest()),
-                max_life_seconds: life,
-                tools: tools.references(context).await?,
-            };
-            let rule = compute.put_rule(&rule).await?;
-            context
-                .output
-                .show(&rule, |rule| anstream::println!("wrote rule {}", rule.name))
-        }
-        RuleCommand::List => {
-            let rules = compute.rules().await?;
-            let names = Names::of(context).await;
-            context.output.list(
-                &rules,
-                "no rules: every request waits for `opencloud grant approve`",
-                ["NAME", "CONSUMERS", "LISTINGS", "UP TO", "LIFE"],
-                |rule| {
-                    let or = |list: &[String], none: &str| {
-                        if list.is_empty() {
-                            none.to_owned()
-                        } else {
-                            list.join(", ")
-                        }
-                    };
-                    let consumers: Vec<_> =
-                        rule.consumers.iter().map(|org| names.show(org)).collect();
-                    [
-                        rule.name.clone(),
-                        or(&consumers, "every member"),
-                        or(&rule.listing_ids, "all"),
-                        rule.limits.as_ref().map(offer::amounts).unwrap_or_default(),
-                        when::show_span(rule.max_life_seconds.saturating_mul(1000)),
-                    ]
-                },
-            )
-        }
-        RuleCommand::Remove { name } => {
-            context.confirm(&format!(
-                "Delete rule {name}? Grants that it approved stay."
-            ))?;
-            compute.delete_rule(&name).await?;
-            context.output.say(&format!("deleted rule {name}"));
-            Ok(())
-        }
-    }
-}
-
 fn sides(grant: &Grant) -> (&'static str, &str) {
     if grant.given {
         ("provider", &grant.consumer)
@@ -301,16 +224,43 @@ fn sides(grant: &Grant) -> (&'static str, &str) {
 }
 
 fn state(grant: &Grant) -> String {
-    GrantState::try_from(grant.state).unwrap_or_default().word()
+    match GrantState::try_from(grant.state).unwrap_or_default() {
+        GrantState::Unspecified => "books only".to_owned(),
+        state => state.word(),
+    }
+}
+
+/// Grants of networks that were left: they are gone, and their books stay.
+fn left_in_books(records: &[UsageRecord], known: &[Grant], own: &str) -> Vec<Grant> {
+    let mut left = BTreeMap::new();
+    let of_grants = records
+        .iter()
+        .filter(|record| record.grant_id.starts_with("grant-"));
+    for record in of_grants {
+        if known.iter().all(|grant| grant.grant_id != record.grant_id) {
+            left.entry(&record.grant_id).or_insert_with(|| Grant {
+                grant_id: record.grant_id.clone(),
+                given: record.provider == own,
+                provider: record.provider.clone(),
+                consumer: record.consumer.clone(),
+                ..Grant::default()
+            });
+        }
+    }
+    left.into_values().collect()
 }
 
 async fn shown(context: &Context, grant: &Grant) -> Outcome {
     let (_, partner) = sides(grant);
-    let partner = format!("{} ({partner})", Names::of(context).await.show(partner));
-    context.output.show(grant, |grant| show(grant, &partner))
+    let names = Names::of(context).await;
+    let partner = format!("{} ({partner})", names.show(partner));
+    let tools = tool::named(&names, &grant.tools);
+    context
+        .output
+        .show(grant, |grant| show(grant, &partner, tools))
 }
 
-fn show(grant: &Grant, partner: &str) {
+fn show(grant: &Grant, partner: &str, tools: Vec<String>) {
     let (side, _) = sides(grant);
     let limits = |limits: &Option<Limits>| limits.as_ref().map(offer::amounts).unwrap_or_default();
     let cause = grant.cause.as_ref();
@@ -334,7 +284,7 @@ fn show(grant: &Grant, partner: &str) {
             cause.map_or("", |cause| cause.advice.as_str()).into(),
         ),
         ("listings", grant.listing_ids.clone().into()),
-        ("tools", grant.tools.clone().into()),
+        ("tools", tools.into()),
         ("limits", limits(&grant.limits).into()),
         ("used", limits(&grant.used).into()),
         ("price", price.into()),
@@ -342,4 +292,29 @@ fn show(grant: &Grant, partner: &str) {
         ("until", when::show(grant.not_after_ms).into()),
         ("message", grant.message.clone().into()),
     ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_of_which_only_books_are_left_is_listed_once() {
+        let record = |grant_id: &str| UsageRecord {
+            grant_id: grant_id.to_owned(),
+            provider: "org-1".to_owned(),
+            consumer: "org-2".to_owned(),
+            ..UsageRecord::default()
+        };
+        let records = ["grant-1", "grant-2", "grant-2", "own"].map(record);
+        let known = [Grant {
+            grant_id: "grant-1".to_owned(),
+            ..Grant::default()
+        }];
+        let left = left_in_books(&records, &known, "org-2");
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].grant_id, "grant-2");
+        assert_eq!(sides(&left[0]), ("consumer", "org-1"));
+        assert_eq!(state(&left[0]), "books only");
+    }
 }

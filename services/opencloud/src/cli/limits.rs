@@ -1,17 +1,9 @@
-//! Limits of a grant and the programs under it, as options of a command.
+//! Limits of a grant, as options of a command.
 
 use clap::Args;
 use oc_proto::types::v1::Limits;
 
-use super::{CommandError, Context, find, size, when};
-
-/// Which programs may read our data under a grant.
-#[derive(Debug, Args)]
-pub(crate) struct ToolArguments {
-    /// Only this processing service may read our data, OWNER/LISTING; may be repeated [default: any]
-    #[arg(long = "tool", value_name = "OWNER/LISTING")]
-    tools: Vec<String>,
-}
+use super::{size, when};
 
 /// What stands for limits that are not given where nobody asked for others.
 macro_rules! modest {
@@ -45,17 +37,6 @@ pub(crate) struct LimitArguments {
     /// Bytes that may be stored, such as 50GiB
     #[arg(long, value_parser = size::parse)]
     storage: Option<u64>,
-}
-
-impl ToolArguments {
-    pub(crate) async fn references(&self, context: &Context) -> Result<Vec<String>, CommandError> {
-        let mut references = Vec::new();
-        for tool in &self.tools {
-            let (owner, listing) = find::listing_ref(context, tool).await?;
-            references.push(format!("{owner}/{listing}"));
-        }
-        Ok(references)
-    }
 }
 
 impl LimitArguments {

@@ -61,6 +61,14 @@ impl Outline {
         parameters.collect()
     }
 
+    /// The inputs that are no files, each with its type.
+    pub(crate) fn values(&self) -> Vec<String> {
+        let inputs = self.0.process().inputs.iter();
+        let values = inputs.filter(|input| !takes_files_only(&input.type_));
+        let values = values.map(|input| format!("{} ({})", input.id, input.type_));
+        values.collect()
+    }
+
     /// Each input on a line.
     pub(crate) fn takes(&self) -> Vec<String> {
         let inputs = self.inputs();
@@ -220,6 +228,12 @@ mod tests {
             lines,
             ["texts File[]  What is read", "most int = 7", "mark string?"]
         );
+    }
+
+    #[test]
+    fn inputs_that_are_no_files_are_told_with_their_types() {
+        let values = Outline::of(TOOL).unwrap().values();
+        assert_eq!(values, ["most (int)", "mark (string?)"]);
     }
 
     #[test]
