@@ -3,7 +3,7 @@
 //!
 //! Both organisations write the same bytes, so nothing in it depends on who writes it or when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::dsse::Envelope;
@@ -119,6 +119,9 @@ pub enum ExportError {
         /// How many were signed.
         signed: u64,
     },
+    /// Books that are there more than once would count more than once.
+    #[error("the books of {0} are in it twice")]
+    Twice(BooksKey),
     /// One record is wrong.
     #[error("record {position} of {grant}, {id}, {what}")]
     Record {
@@ -224,6 +227,11 @@ impl Export {
         &self,
         known: &BTreeMap<OrgId, KeyHistory>,
     ) -> Result<Vec<VerifiedBooks>, ExportError> {
+        let mut seen = BTreeSet::new();
+        let twice = self.books.iter().find(|books| !seen.insert(books.grant));
+        if let Some(books) = twice {
+            return Err(ExportError::Twice(books.grant));
+        }
         let books = self.books.iter();
         books.map(|books| self.verify_books(books, known)).collect()
     }

@@ -180,6 +180,15 @@ fn what_was_cut_off_or_left_out_is_missed() {
 }
 
 #[test]
+fn the_same_books_do_not_count_twice() {
+    let error = changed(|export| {
+        let books = export["books"].as_array_mut().unwrap();
+        books.push(books[0].clone());
+    });
+    assert!(matches!(error, ExportError::Twice(_)), "{error}");
+}
+
+#[test]
 fn other_organisations_keys_do_not_pass_for_its_own() {
     let error = changed(|export| {
         let (south, east) = (WORLD.south.id.to_string(), &WORLD.east);
