@@ -183,6 +183,15 @@ impl Classify for RoomError {
             _ => None,
         }
     }
+
+    fn advice(&self) -> Option<String> {
+        match self {
+            RoomError::Full { offer, .. } => Some(format!(
+                "`opencloud storage list {offer}` shows what lies there, `opencloud storage remove {offer}` makes room"
+            )),
+            _ => None,
+        }
+    }
 }
 
 impl Room {

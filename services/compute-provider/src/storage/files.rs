@@ -38,11 +38,13 @@ impl Drop for SpoolFile {
     }
 }
 
-/// Writes a stream into a file, `limit` bytes at most; its length and digest.
+/// Writes a stream into a file, `limit` bytes at most; its length and digest. `beyond` says what it means that more
+/// have come.
 pub(super) async fn take_in(
     path: &Path,
     bytes: &mut Stream,
     limit: u64,
+    beyond: impl FnOnce(u64) -> Error,
 ) -> Result<(u64, Digest), Error> {
     let mut file = File::create(path)
         .await
@@ -53,10 +55,7 @@ pub(super) async fn take_in(
         let part = part.map_err(cut_off)?;
         length += part.len() as u64;
         if length > limit {
-            return Err(Error::Invalid {
-                field: "length",
-                reason: format!("more than {limit} bytes came"),
-            });
+            return Err(beyond(length));
         }
         hash.update(&part);
         file.write_all(&part)

@@ -19,6 +19,10 @@ use crate::provider::Provider;
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Longest id of a user, in bytes.
 const LONGEST_USER: usize = 200;
+/// The first name of keys below which runs leave what they make, unless they are told another.
+const RUNS: &str = "runs";
+/// The begin of the first name of keys below which a user has the inputs of their runs.
+const INPUTS: &str = "inputs-";
 
 /// Which objects a caller has to do with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,18 +70,34 @@ impl Reach {
 }
 
 impl Provider {
-    /// A user writes where nobody else has anything: the first name of a key is a folder of one user. Runs
-    /// need no such rule: each writes below its own id.
+    /// A user writes where nobody else has anything: the first name of a key is a folder of one user. Some names are
+    /// given away before anybody is there: `runs` to runs, `inputs-NAME` to the user of that name or id. Runs need no
+    /// such rule: each writes below its own id.
     pub(super) async fn may_write(
         &self,
-        reach: &Reach,
+        caller: &Principal,
         room: &Room,
         key: &ObjectKey,
     ) -> Result<(), Error> {
-        let Reach::Of(user) = reach else {
+        let folder = folder_of(key.as_str());
+        if folder == RUNS {
+            let text = "`runs` holds what runs make: write below another first name";
+            return Err(Error::Forbidden(text.to_owned()));
+        }
+        let reach = Reach::of(caller);
+        let Reach::Of(user) = &reach else {
             return Ok(());
         };
-        let folder = folder_of(key.as_str());
+        if let Some(owner) = folder.strip_prefix(INPUTS) {
+            let name = caller.user().map(|user| as_segment(&user.name));
+            if owner == user || name.as_deref() == Some(owner) {
+                return Ok(());
+            }
+            return Err(Error::Forbidden(format!(
+                "`{folder}` is for the inputs of the user `{owner}` alone: write below `{INPUTS}{}`",
+                name.unwrap_or_default()
+            )));
+        }
         let others_come = room.uploads().any(|(other, upload)| {
             folder_of(other.as_str()) == folder && upload.user.as_ref() != Some(user)
         });
@@ -202,4 +222,12 @@ impl Provider {
         }
         Ok(())
     }
+}
+
+/// The name of a user as a part of a key: what may not stand there is `_`.
+fn as_segment(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.chars()
+        .map(|c| if plain(c) { c } else { '_' })
+        .collect()
 }

@@ -12,7 +12,7 @@ use super::media_type_of;
 use super::owners::Reach;
 use super::uploads::{NewFile, Place};
 use crate::documents::StoredObject;
-use crate::domain::room::Holder;
+use crate::domain::room::{Holder, RoomError};
 use crate::error::Error;
 use crate::ports::Stream;
 use crate::provider::Provider;
@@ -37,11 +37,7 @@ impl Provider {
             Reach::All => ("place", format!("{offer}/{prefix}")),
             Reach::Of(user) => ("mine", format!("{user}/{offer}/{prefix}")),
         };
-        // No key has a character after the last one of ASCII.
-        let to = format!("{from}\u{7f}");
-        let (from, to) = (IndexValue::from(from), IndexValue::from(to));
-        let query = Query::range(index, Bound::Included(from), Bound::Excluded(to));
-        let found = self.shelf.objects.list(&query, page).await?;
+        let found = self.shelf.objects.list(&below(index, &from), page).await?;
         Ok(Listed {
             objects: found.items.into_iter().map(|seen| seen.value).collect(),
             next: found.next,
@@ -82,10 +78,21 @@ impl Provider {
         mut bytes: Stream,
     ) -> Result<StoredObject, Error> {
         let room = self.room(offer).await?;
-        self.may_write(&Reach::of(caller), &room, key).await?;
+        self.may_write(caller, &room, key).await?;
         let spooled = SpoolFile::new(&self.spool);
-        let most = room.capacity.saturating_sub(room.taken(None));
-        let (length, found) = files::take_in(spooled.path(), &mut bytes, most).await?;
+        let (used, limit) = (room.taken(None), room.capacity);
+        let full = |asked| {
+            let offer = offer.clone();
+            Error::from(RoomError::Full {
+                offer,
+                asked,
+                used,
+                limit,
+            })
+        };
+        let most = limit.saturating_sub(used);
+        let taken = files::take_in(spooled.path(), &mut bytes, most, full);
+        let (length, found) = taken.await?;
         if let Some(announced) = sha256
             && announced != found
         {
@@ -136,4 +143,12 @@ impl Provider {
         }
         self.remove_object(&object).await
     }
+}
+
+/// The objects whose entries in an index begin so.
+fn below(index: &'static str, from: &str) -> Query {
+    // No key has a character after the last one of ASCII.
+    let to = IndexValue::from(format!("{from}\u{7f}"));
+    let from = IndexValue::from(from.to_owned());
+    Query::range(index, Bound::Included(from), Bound::Excluded(to))
 }

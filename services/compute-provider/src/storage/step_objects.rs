@@ -341,7 +341,15 @@ impl Provider {
         mut bytes: Stream,
     ) -> Result<(), Error> {
         let spooled = SpoolFile::new(&self.spool);
-        let (length, sha256) = files::take_in(spooled.path(), &mut bytes, output.length).await?;
+        let beyond = |length| {
+            let text = format!(
+                "`{}` is not what was announced: {length} bytes or more came",
+                output.name
+            );
+            Error::Conflict(text)
+        };
+        let taken = files::take_in(spooled.path(), &mut bytes, output.length, beyond);
+        let (length, sha256) = taken.await?;
         if length != output.length || sha256 != output.sha256 {
             let text = format!(
                 "`{}` is not what was announced: it has {length} bytes",

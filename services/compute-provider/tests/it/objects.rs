@@ -99,8 +99,12 @@ async fn a_wrong_digest_a_climbing_key_and_a_full_shelf_are_refused_and_leave_no
     }
     let large = vec![0; (1 << 20) + 1];
     let (status, answer) = call(&org, "PUT", "large", &[], &large).await;
-    assert_eq!(status, 422, "{}", String::from_utf8_lossy(&answer));
-    assert!(String::from_utf8_lossy(&answer).contains("1048576"));
+    let text = String::from_utf8_lossy(&answer);
+    assert_eq!(status, 429, "{text}");
+    assert!(
+        text.contains("storage.results has 1048576 bytes free of 1048576"),
+        "{text}"
+    );
     assert_eq!(org.used("results").await["storage_bytes"], 0);
     let spool = org.folder.path().join("work/spool");
     assert_eq!(std::fs::read_dir(spool).unwrap().count(), 0);

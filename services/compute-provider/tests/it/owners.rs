@@ -108,6 +108,29 @@ async fn a_user_writes_nothing_below_a_first_name_under_which_another_has_someth
 }
 
 #[tokio::test]
+async fn the_folder_of_a_users_inputs_is_theirs_before_they_have_anything_in_it() {
+    let org = shelf().await;
+    for key in [
+        "inputs-bob/x",
+        "inputs-admin/x",
+        "inputs-dave",
+        "runs/x",
+        "runs",
+    ] {
+        assert_eq!(write(&org, "alice", key).await, 403, "{key}");
+    }
+    assert_eq!(write(&org, "alice", "inputs-alice/x").await, 201);
+    assert_eq!(write(&org, "bob", "inputs-bob/x").await, 201);
+    // What somebody else has there does not keep its owner away.
+    assert_eq!(write(&org, "operator", "inputs-alice/y").await, 201);
+    assert_eq!(write(&org, "alice", "inputs-alice/z").await, 201);
+    let (_, answer) = call_as("alice", &org, "PUT", "inputs-bob/y", &[], b"x").await;
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.contains("write below `inputs-alice`"), "{text}");
+    assert_eq!(write(&org, "operator", "runs/x").await, 403);
+}
+
+#[tokio::test]
 async fn what_a_run_leaves_at_home_belongs_to_the_user_who_started_it() {
     let (north, south, grant) = story().await;
     let attempt = Attempt::new(&grant);
