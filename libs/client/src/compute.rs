@@ -123,15 +123,30 @@ impl Compute<'_> {
         Ok(())
     }
 
-    /// Objects of a storage offer below a prefix.
+    /// Objects of a storage offer whose keys begin with `prefix`.
     pub async fn objects(&self, offer: &str, prefix: &str) -> Result<Vec<ObjectRef>, ClientError> {
+        let stored = self.stored(offer, prefix).await?;
+        Ok(stored.into_iter().map(|(object, _)| object).collect())
+    }
+
+    /// The same, each with who stored it and when.
+    pub async fn stored(
+        &self,
+        offer: &str,
+        prefix: &str,
+    ) -> Result<Vec<(ObjectRef, ObjectNote)>, ClientError> {
         let path = format!("{PREFIX}/storage/{}/objects", segment(offer));
         let mut all = Vec::new();
         let mut token = String::new();
         loop {
             let query = [("prefix", prefix.to_owned()), ("page_token", token)];
             let page: ListObjectsResponse = self.0.get(&path, &query).await?;
-            all.extend(page.objects);
+            // A node of an earlier version sends no notes.
+            let notes = page
+                .notes
+                .into_iter()
+                .chain(std::iter::repeat_with(ObjectNote::default));
+            all.extend(page.objects.into_iter().zip(notes));
             if page.next_page_token.is_empty() {
                 return Ok(all);
             }

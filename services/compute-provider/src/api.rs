@@ -6,7 +6,8 @@ use oc_service::access::Principal;
 use oc_trust::Limits;
 
 use crate::convert::{
-    self, grant_message, limits, object_message, offer_message, parse, parse_all, rule_message,
+    self, grant_message, limits, note_message, object_message, offer_message, parse, parse_all,
+    rule_message,
 };
 use crate::domain::grant::{Cause, Grant};
 use crate::error::Error;
@@ -30,9 +31,9 @@ impl Provider {
         request: pb::CreateOfferRequest,
     ) -> Result<pb::CreateOfferResponse, Error> {
         let offer = self.create_offer(convert::offer(request.offer)?).await?;
-        let used = self.used(&offer).await?;
+        let inside = self.inside(&offer).await?;
         Ok(pb::CreateOfferResponse {
-            offer: Some(offer_message(&offer, used)),
+            offer: Some(offer_message(&offer, inside)),
         })
     }
 
@@ -40,7 +41,7 @@ impl Provider {
         let offers = self.list_offers().await?;
         let offers = offers
             .into_iter()
-            .map(|(offer, used)| offer_message(&offer, used));
+            .map(|(offer, inside)| offer_message(&offer, inside));
         Ok(pb::ListOffersResponse {
             offers: offers.collect(),
         })
@@ -239,12 +240,15 @@ impl Provider {
             .list_objects(&reach, &offer, &request.prefix, &page)
             .await?;
         let me = self.me().await?;
+        let notes = listed.objects.iter().map(note_message);
+        let notes = notes.collect();
         let objects = listed
             .objects
             .iter()
             .map(|it| object_message(&me, &it.key, &it.sha256, it.length, &it.media_type));
         Ok(pb::ListObjectsResponse {
             objects: objects.collect(),
+            notes,
             next_page_token: listed
                 .next
                 .map(|t| t.as_str().to_owned())

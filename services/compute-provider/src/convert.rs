@@ -8,11 +8,12 @@ use oc_proto::federation::v1 as fed;
 use oc_proto::types::v1 as types;
 use oc_trust::{Currency, Limits, ListingKind, Price, Tool, Visibility};
 
-use crate::documents::GrantDocument;
+use crate::documents::{GrantDocument, StoredObject};
 use crate::domain::grant::{Cause, GrantState, Rule, ms};
 use crate::domain::offer::{Offer, OfferKind, OfferState};
 use crate::domain::resources::Taken;
 use crate::error::Error;
+use crate::offers::Inside;
 
 /// Reads a field that has a text form: an id, a name, a key, a digest.
 pub(crate) fn parse<T>(field: &'static str, text: &str) -> Result<T, Error>
@@ -122,7 +123,7 @@ pub(crate) fn offer(message: Option<pb::Offer>) -> Result<Offer, Error> {
     Ok(offer)
 }
 
-pub(crate) fn offer_message(offer: &Offer, used: types::Limits) -> pb::Offer {
+pub(crate) fn offer_message(offer: &Offer, inside: Inside) -> pb::Offer {
     let kind = match offer.kind {
         OfferKind::Compute => pb::OfferKind::Compute,
         OfferKind::Storage => pb::OfferKind::Storage,
@@ -139,8 +140,10 @@ pub(crate) fn offer_message(offer: &Offer, used: types::Limits) -> pb::Offer {
             .listing_id()
             .map(|id| id.to_string())
             .unwrap_or_default(),
-        used: Some(used),
+        used: Some(inside.used),
         listed: offer.listed,
+        withdrawn: offer.state == OfferState::Withdrawn,
+        objects_left: inside.objects_left,
     }
 }
 
@@ -261,6 +264,17 @@ pub(crate) fn rule_message(rule: &Rule) -> pb::Rule {
         limits: Some(limits_message(&rule.limits)),
         max_life_seconds: rule.longest_seconds,
         tools: tool_texts(rule.tools.as_deref()),
+    }
+}
+
+/// Who stored an object, and when.
+pub(crate) fn note_message(object: &StoredObject) -> pb::ObjectNote {
+    let text = |id: Option<String>| id.unwrap_or_default();
+    pb::ObjectNote {
+        user_id: text(object.user.clone()),
+        grant_id: text(object.holder.grant().map(|id| id.to_string())),
+        attempt_id: text(object.attempt.map(|id| id.to_string())),
+        stored_at_ms: ms(object.stored_at),
     }
 }
 

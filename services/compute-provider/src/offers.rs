@@ -29,6 +29,15 @@ pub(crate) struct Withdrawn {
     pub(crate) attempts_stopped: u32,
 }
 
+/// What is in an offer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inside {
+    /// Held or in use.
+    pub(crate) used: types::Limits,
+    /// Objects in storage that was taken back.
+    pub(crate) objects_left: u64,
+}
+
 impl Provider {
     /// Offers machines or room. The same offer again is no error.
     pub(crate) async fn create_offer(&self, offer: Offer) -> Result<Offer, Error> {
@@ -69,7 +78,11 @@ impl Provider {
                     listed: there.listed,
                     ..offer
                 } == there;
-                if same { Ok(there) } else { Err(taken(&there)) }
+                if same {
+                    return Ok(there);
+                }
+                let left = self.inside(&there).await?.objects_left;
+                Err(taken(&there, left))
             }
             Err(error) => Err(error.into()),
         }
@@ -99,22 +112,35 @@ impl Provider {
         Ok(())
     }
 
-    /// Our offers by name, each with what is held or in use.
-    pub(crate) async fn list_offers(&self) -> Result<Vec<(Offer, types::Limits)>, Error> {
+    /// Our offers by name, each with what is in it.
+    pub(crate) async fn list_offers(&self) -> Result<Vec<(Offer, Inside)>, Error> {
         let mut offers = Vec::new();
         for seen in self.shelf.offers.all(&Query::all()).await? {
-            let used = match self.used(&seen.value).await {
+            let inside = match self.inside(&seen.value).await {
                 // It is just being wound up: what stood behind it is gone already.
-                Err(Error::Unknown { .. }) => types::Limits::default(),
-                used => used?,
+                Err(Error::Unknown { .. }) => Inside::default(),
+                inside => inside?,
             };
-            offers.push((seen.value, used));
+            offers.push((seen.value, inside));
         }
         Ok(offers)
     }
 
+    /// What is in an offer.
+    pub(crate) async fn inside(&self, offer: &Offer) -> Result<Inside, Error> {
+        let left = offer.kind == OfferKind::Storage && offer.state == OfferState::Withdrawn;
+        let objects_left = match left {
+            true => self.count_objects(&offer.name).await?,
+            false => 0,
+        };
+        Ok(Inside {
+            used: self.used(offer).await?,
+            objects_left,
+        })
+    }
+
     /// What of an offer is held or in use.
-    pub(crate) async fn used(&self, offer: &Offer) -> Result<types::Limits, Error> {
+    async fn used(&self, offer: &Offer) -> Result<types::Limits, Error> {
         Ok(match offer.kind {
             OfferKind::Compute => taken_message(
                 &self
@@ -289,20 +315,20 @@ impl Provider {
     }
 }
 
-fn taken(there: &Offer) -> Error {
-    Error::Conflict(match there.state {
-        OfferState::Active => {
-            format!(
-                "offer `{}` exists with other terms: withdraw it first",
-                there.name
-            )
+/// `left` objects keep a withdrawn offer from going.
+fn taken(there: &Offer, left: u64) -> Error {
+    let name = &there.name;
+    Error::Conflict(match (there.state, left) {
+        (OfferState::Active, _) => {
+            format!("offer `{name}` exists with other terms: withdraw it first")
         }
-        OfferState::Withdrawn => {
-            format!(
-                "offer `{}` is being withdrawn: try again when it is gone",
-                there.name
-            )
+        (OfferState::Withdrawn, 0) => {
+            format!("offer `{name}` is being withdrawn: try again when it is gone")
         }
+        (OfferState::Withdrawn, left) => format!(
+            "offer `{name}` is withdrawn, and {left} of its files are left: once they are removed, with `opencloud storage \
+             remove {name} --all`, it can be offered anew"
+        ),
     })
 }
 

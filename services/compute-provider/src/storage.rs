@@ -98,6 +98,10 @@ impl Provider {
         if room.taken(None) > 0 || room.removals().next().is_some() {
             return Ok(false);
         }
+        // Empty files take no room.
+        if self.count_objects(name).await? > 0 {
+            return Ok(false);
+        }
         let expect = Expect::Revision(seen.revision);
         match self
             .shelf

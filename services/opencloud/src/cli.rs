@@ -33,6 +33,7 @@ mod run_input;
 mod runs;
 mod service;
 mod size;
+mod storage;
 mod tool;
 mod typed;
 mod upload;
@@ -153,6 +154,9 @@ pub(crate) enum Command {
     /// Machines and storage that we offer
     #[command(subcommand)]
     Offer(offer::OfferCommand),
+    /// What lies in our storage, and removing it
+    #[command(subcommand)]
+    Storage(storage::StorageCommand),
     /// Agreements with partners, given and received
     #[command(subcommand)]
     Grant(grant::GrantCommand),
@@ -348,6 +352,7 @@ async fn speak(context: &Context, command: Command) -> Outcome {
         Command::Dataset(command) => dataset::run(context, command).await,
         Command::Service(command) => service::run(context, command).await,
         Command::Offer(command) => offer::run(context, command).await,
+        Command::Storage(command) => storage::run(context, command).await,
         Command::Grant(command) => grant::run(context, command).await,
         Command::Favorite(command) => favorite::run(context, command).await,
         Command::Plan(arguments) => run::plan(context, arguments).await,

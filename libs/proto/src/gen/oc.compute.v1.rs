@@ -36,6 +36,12 @@ pub struct Offer {
     /// True once the catalogue has it.
     #[prost(bool, tag = "10")]
     pub listed: bool,
+    /// True when it was taken back: it goes once nothing is in it any more.
+    #[prost(bool, tag = "11")]
+    pub withdrawn: bool,
+    /// Objects that are left in storage that was taken back.
+    #[prost(uint64, tag = "12")]
+    pub objects_left: u64,
 }
 /// Offers.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -465,6 +471,27 @@ pub struct ListObjectsResponse {
     /// Where to go on; empty on the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+    /// What is known of each object, in the same order.
+    #[prost(message, repeated, tag = "3")]
+    pub notes: ::prost::alloc::vec::Vec<ObjectNote>,
+}
+/// Who stored an object, and when.
+#[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectNote {
+    /// The user whose it is; empty where that is nobody known.
+    #[prost(string, tag = "1")]
+    pub user_id: ::prost::alloc::string::String,
+    /// The grant under which a partner stored it; empty for our own.
+    #[prost(string, tag = "2")]
+    pub grant_id: ::prost::alloc::string::String,
+    /// The attempt that wrote it; empty for what a person uploaded.
+    #[prost(string, tag = "3")]
+    pub attempt_id: ::prost::alloc::string::String,
+    /// When it was stored, in milliseconds since the epoch.
+    #[prost(uint64, tag = "4")]
+    pub stored_at_ms: u64,
 }
 /// Deletes.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

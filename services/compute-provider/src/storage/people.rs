@@ -44,6 +44,12 @@ impl Provider {
         })
     }
 
+    /// How many objects are in a storage offer.
+    pub(crate) async fn count_objects(&self, offer: &Name) -> Result<u64, Error> {
+        let inside = below("place", &format!("{offer}/"));
+        Ok(self.shelf.objects.all(&inside).await?.len() as u64)
+    }
+
     /// The object of that key in a storage offer. One out of reach is not there.
     pub(crate) async fn object_for(
         &self,

@@ -143,10 +143,23 @@ async fn objects_are_listed_by_prefix_in_pages_without_gaps() {
 async fn a_withdrawn_shelf_keeps_our_own_objects_until_they_are_deleted() {
     let org = shelf().await;
     call(&org, "PUT", "a", &[], b"x").await;
+    call(&org, "PUT", "empty", &[], b"").await;
     org.ok(Method::DELETE, "offers/results", Value::Null).await;
     assert_eq!(call(&org, "PUT", "b", &[], b"x").await.0, 409);
     assert_eq!(call(&org, "GET", "a", &[], b"").await.0, 200);
     call(&org, "DELETE", "a", &[], b"").await;
+    let offers = org.ok(Method::GET, "offers", Value::Null).await;
+    let offer = &offers["offers"][0];
+    assert_eq!(
+        (&offer["withdrawn"], &offer["objects_left"]),
+        (&json!(true), &json!(1))
+    );
+    let again =
+        json!({"offer": {"name": "results", "kind": "storage", "capacity": {"storage_bytes": 5}}});
+    let (status, text) = org.refused(Method::POST, "offers", again).await;
+    assert_eq!(status, 409);
+    assert!(text.contains("1 of its files are left"), "{text}");
+    call(&org, "DELETE", "empty", &[], b"").await;
     eventually(async || {
         let offers = org.ok(Method::GET, "offers", Value::Null).await;
         offers["offers"].as_array().unwrap().is_empty()

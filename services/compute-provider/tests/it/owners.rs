@@ -75,6 +75,11 @@ async fn a_user_lists_reads_and_deletes_their_own_objects_and_an_operator_all() 
     let (status, _) = org.rest_as("alice", Method::GET, others, Value::Null).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
 
+    let path = "storage/results/objects?prefix=b/";
+    let page = org.ok(Method::GET, path, Value::Null).await;
+    assert_eq!(page["notes"][0]["user_id"], "bob");
+    assert_eq!(page["notes"][0]["stored_at_ms"], json!(org.world.now_ms()));
+
     assert_eq!(read(&org, "alice", "a/1.txt").await, 200);
     assert_eq!(read(&org, "operator", "a/1.txt").await, 200);
     for key in ["b/1.txt", "o/1.txt", "b/none.txt"] {

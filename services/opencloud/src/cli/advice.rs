@@ -25,6 +25,7 @@ impl Lookup {
             Command::Dataset(_) => ("dataset", "dataset list"),
             Command::Service(_) => ("service", "service list"),
             Command::Offer(_) => ("offer", "offer list"),
+            Command::Storage(_) => ("storage", "storage list"),
             Command::Grant(GrantCommand::Request { .. }) => ("grant request", "catalog search"),
             Command::Grant(_) => ("grant", "grant list"),
             Command::Favorite(_) => ("favorite", "favorite list"),

@@ -6,6 +6,7 @@ use oc_proto::compute::v1::{Offer, OfferKind};
 use oc_proto::json::Word as _;
 use oc_proto::types::v1::{Limits, Price};
 
+use super::output::counted;
 use super::{CommandError, Context, Outcome, catalog, find, size, when};
 
 #[derive(Debug, Subcommand)]
@@ -135,14 +136,15 @@ pub(crate) async fn run(context: &Context, command: OfferCommand) -> Outcome {
                             .price
                             .as_ref()
                             .map_or_else(|| "free".to_owned(), catalog::price),
-                        if offer.listed { "yes" } else { "not yet" }.to_owned(),
+                        standing(offer),
                     ]
                 },
             )
         }
         OfferCommand::Withdraw { name } => {
+            let inside = inside(context, &name).await?;
             context.confirm(&format!(
-                "Withdraw {name}? Its grants are revoked, its work is stopped."
+                "Withdraw {name}? Its grants are revoked, its work is stopped.{inside}"
             ))?;
             let answer = context.client.compute().withdraw_offer(&name).await?;
             context.output.show(&answer, |answer| {
@@ -154,6 +156,39 @@ pub(crate) async fn run(context: &Context, command: OfferCommand) -> Outcome {
             })
         }
     }
+}
+
+/// Whether partners see an offer; of one that was taken back, what keeps it from going.
+fn standing(offer: &Offer) -> String {
+    match (offer.withdrawn, offer.objects_left) {
+        (true, 0) => "withdrawn".to_owned(),
+        (true, left) => {
+            let files = counted(usize::try_from(left).unwrap_or(usize::MAX), "file");
+            format!("withdrawn, {files} left")
+        }
+        (false, _) if offer.listed => "yes".to_owned(),
+        (false, _) => "not yet".to_owned(),
+    }
+}
+
+/// What becomes of the files in storage that is withdrawn; empty where there are none.
+async fn inside(context: &Context, name: &str) -> Result<String, CommandError> {
+    let compute = context.client.compute();
+    let offers = compute.offers().await?;
+    let storage = |it: &Offer| it.name == name && it.kind == i32::from(OfferKind::Storage);
+    if !offers.iter().any(storage) {
+        return Ok(String::new());
+    }
+    let objects = compute.objects(name, "").await?;
+    if objects.is_empty() {
+        return Ok(String::new());
+    }
+    let bytes = size::show(objects.iter().map(|object| object.length).sum());
+    let files = counted(objects.len(), "file");
+    Ok(format!(
+        " {files} of {bytes} lie in it: partners' are removed, ours stay and can be read, and the offer goes once they \
+         are removed with `opencloud storage remove {name} --all`."
+    ))
 }
 
 async fn create(
@@ -241,6 +276,23 @@ fn core_time(core_seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_withdrawn_storage_says_how_many_files_keep_it() {
+        let offer = |withdrawn, objects_left, listed| Offer {
+            withdrawn,
+            objects_left,
+            listed,
+            ..Offer::default()
+        };
+        assert_eq!(
+            standing(&offer(true, 1438, false)),
+            "withdrawn, 1438 files left"
+        );
+        assert_eq!(standing(&offer(true, 0, false)), "withdrawn");
+        assert_eq!(standing(&offer(false, 0, false)), "not yet");
+        assert_eq!(standing(&offer(false, 0, true)), "yes");
+    }
 
     #[test]
     fn limits_are_told_in_the_units_in_which_they_are_typed() {
