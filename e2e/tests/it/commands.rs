@@ -181,7 +181,7 @@ async fn a_refusal_says_what_to_do_and_is_a_problem_for_programs() {
         (vec!["runs", "nonsense"], 3, " runs` shows"),
         (vec!["logs", "run-ffffffff"], 3, " runs` shows"),
         (vec!["grant", "show", "x"], 3, " grant list --all` shows"),
-        (vec!["run", "bogus.cwl"], 1, "no such file"),
+        (vec!["run", "bogus.cwl"], 2, "no such file"),
     ] {
         let output = node.run(&command);
         assert_eq!(output.status.code(), Some(code), "{command:?}");

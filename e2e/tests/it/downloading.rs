@@ -11,9 +11,11 @@ const TREES: &str = r#"cwlVersion: v1.2
 class: CommandLineTool
 baseCommand: [sh, -c, "mkdir -p x y d/in; echo one > x/a; echo two > y/a; echo three > a; echo four > d/in/b"]
 inputs: {}
+requirements: {InlineJavascriptRequirement: {}}
 outputs:
   all: {type: 'File[]', outputBinding: {glob: [x/a, y/a, a]}}
   tree: {type: Directory, outputBinding: {glob: d}}
+  double: {type: int, outputBinding: {outputEval: $(42)}}
 "#;
 
 fn contents(folder: &Path) -> BTreeSet<String> {
@@ -32,7 +34,7 @@ async fn a_download_loses_no_file_and_overwrites_none_unasked() {
     north.write("trees.cwl", TREES);
     north.reads(
         "opencloud run --yes --quiet trees.cwl",
-        &["state succeeded"],
+        &["state succeeded", "double = 42"],
     );
     let run = id_beside("succeeded", &north.types("opencloud runs"));
 
@@ -49,6 +51,17 @@ async fn a_download_loses_no_file_and_overwrites_none_unasked() {
     assert_eq!(contents(&dl.join("all")), whole.into());
     let deep = std::fs::read_to_string(dl.join("tree/d/in/b")).unwrap();
     assert_eq!(deep, "four\n");
+
+    let results = format!("opencloud results {run}");
+    north.reads(&results, &["double = 42", "all/a_2 4 B", "tree/d/in/b"]);
+    assert_eq!(north.json(&results)["outputs"]["double"], 42);
+    let outputs = std::fs::read_to_string(dl.join("outputs.json")).unwrap();
+    let outputs: serde_json::Value = serde_json::from_str(&outputs).unwrap();
+    assert_eq!(outputs["double"], 42);
+    assert_eq!(
+        outputs["tree"]["listing"][0]["listing"][0]["path"],
+        "tree/d/in/b"
+    );
 
     let (done, again) = told("--download dl");
     assert!(done, "{again}");

@@ -198,10 +198,15 @@ async fn the_exit_code_tells_what_kind_of_failure_it_was() {
     let token = north.types("opencloud user add alice --role user");
     north.write("alice.token", &token);
     north.write("nobody.token", "no token");
+    north.write("hello.cwl", HELLO);
     for (line, code) in [
         ("opencloud plan", 2),
         ("opencloud offer storage st --size 10", 2),
-        ("opencloud plan ./nowhere.cwl", 1),
+        ("opencloud plan ./nowhere.cwl", 2),
+        ("opencloud plan hello.cwl", 2),
+        ("opencloud plan hello.cwl --input name=@nowhere.txt", 2),
+        ("opencloud dataset count none --from yesterday", 2),
+        ("opencloud --node X peers", 2),
         ("opencloud runs 01a1fe83", 3),
         ("opencloud catalog show storage.none", 3),
         ("opencloud --token-file alice.token network create hers", 4),

@@ -146,7 +146,7 @@ async fn runs_at_home_are_followed_cancelled_and_tried_again() {
     let quick = "opencloud run --storage storage.results --prefix q quick.cwl";
     north.reads(quick, &["state succeeded"]);
     let id = id_beside("succeeded", &north.types("opencloud runs --limit 1"));
-    north.reads(&format!("opencloud results {id}"), &["said", "q/"]);
+    north.reads(&format!("opencloud results {id}"), &["said/said.txt"]);
     north.types(&format!("opencloud logs {id} --follow"));
 }
 

@@ -16,6 +16,7 @@ mod failure;
 mod favorite;
 mod file;
 mod find;
+mod follow;
 mod grant;
 mod grant_rule;
 mod ids;
@@ -30,6 +31,8 @@ mod progress;
 mod query;
 mod run;
 mod run_input;
+mod result_tree;
+mod results;
 mod runs;
 mod service;
 mod size;
@@ -178,7 +181,7 @@ pub(crate) enum Command {
     /// Start the failed fragments of a run again
     Retry(runs::RunId),
     /// What a run made; with --download, fetch it
-    Results(runs::ResultsArguments),
+    Results(results::ResultsArguments),
     /// Why a run is where it is
     Explain(runs::RunId),
     /// Who used what: sums, records, exports, books
@@ -230,6 +233,12 @@ pub(crate) enum CommandError {
     /// What was typed cannot be used.
     #[error("{0}")]
     Input(String),
+    /// What was asked for was tried, and failed.
+    #[error("{0}")]
+    Failed(String),
+    /// There is no node here, or no room in it.
+    #[error("{0}")]
+    Unavailable(String),
     /// What was named is not there.
     #[error("{0}")]
     Missing(String),
@@ -259,11 +268,14 @@ fn exit_code(error: &CommandError) -> u8 {
         CommandError::Client(error)
         | CommandError::Inputs { error, .. }
         | CommandError::Upload { error, .. } => error.kind(),
+        CommandError::Document(_) | CommandError::Input(_) => Kind::Invalid,
         CommandError::Missing(_) => Kind::NotFound,
+        CommandError::Unavailable(_) => Kind::Unavailable,
         CommandError::Declined | CommandError::Unanswered(_) => return DECLINED,
         _ => return 1,
     };
     match kind {
+        Kind::Malformed | Kind::Invalid => 2,
         Kind::NotFound => 3,
         Kind::AlreadyExists
         | Kind::Unauthenticated
@@ -361,7 +373,7 @@ async fn speak(context: &Context, command: Command) -> Outcome {
         Command::Logs(arguments) => runs::logs(context, arguments).await,
         Command::Cancel(arguments) => runs::cancel(context, arguments).await,
         Command::Retry(arguments) => runs::retry(context, arguments).await,
-        Command::Results(arguments) => runs::results(context, arguments).await,
+        Command::Results(arguments) => results::results(context, arguments).await,
         Command::Explain(arguments) => runs::explain(context, arguments).await,
         Command::Usage(command) => usage::run(context, command).await,
         Command::Up(_)

@@ -23,7 +23,7 @@ impl Context {
         let base = match &options.node {
             Some(node) => node.clone(),
             None => folder.address().map_err(|_| {
-                CommandError::input(format!(
+                CommandError::Unavailable(format!(
                     "no node runs on {}: start one with `opencloud up`, or name one with --node",
                     folder.path().display()
                 ))

@@ -1,43 +1,44 @@
 //! `opencloud results --download`: what a run made, as files of this machine.
 //!
-//! A file lies at `<output>/<name>`, folders of an output below it. Names come from tools, perhaps a partner's: each
-//! is one plain segment of a path, no two files get the same one, and no link that lies in the folder is followed.
+//! Where each file lies says the tree of the results; no link that lies in the folder is followed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use oc_client::ClientError;
 use oc_kernel::Digest;
-use oc_proto::pipeline::v1::{GetResultsResponse, ResultFile};
-use serde_json::{Map, Value};
+use oc_proto::pipeline::v1::ResultFile;
+use oc_proto::types::v1::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 use super::file::digest;
+use super::output::{counted, safe};
+use super::result_tree::Tree;
 use super::{CommandError, Context, Outcome, progress};
 
+/// The file with the output object.
+const OUTPUTS: &str = "outputs.json";
+/// Most files that are named one by one.
+pub(crate) const NAMED: usize = 20;
+
 /// Fetches all files of a run into a folder.
-pub(crate) async fn download(
-    context: &Context,
-    results: &GetResultsResponse,
-    folder: &Path,
-) -> Outcome {
+pub(crate) async fn download(context: &Context, tree: &Tree<'_>, folder: &Path) -> Outcome {
     tokio::select! {
         biased;
         Ok(()) = tokio::signal::ctrl_c() => Err(CommandError::Left(
-            "stopped: the files that are named above are whole; the same command goes on".to_owned(),
+            "stopped: the files that are there are whole; the same command goes on".to_owned(),
         )),
-        done = fetch_all(context, results, folder) => done,
+        done = fetch_all(context, tree, folder) => done,
     }
 }
 
-async fn fetch_all(context: &Context, results: &GetResultsResponse, folder: &Path) -> Outcome {
-    let tree = Tree::of(results)?;
+async fn fetch_all(context: &Context, tree: &Tree<'_>, folder: &Path) -> Outcome {
     if let Some(file) = tree.files.values().find(|file| file.path.is_empty()) {
-        return Err(CommandError::input(format!(
+        return Err(CommandError::Failed(format!(
             "{} lies in a partner's storage",
             file.name
         )));
@@ -49,9 +50,12 @@ async fn fetch_all(context: &Context, results: &GetResultsResponse, folder: &Pat
             .canonicalize()
             .map_err(|error| cannot("open", folder, &error))?,
     };
+    let object = serde_json::to_string_pretty(&tree.outputs).map_err(anyhow::Error::from)? + "\n";
+    let (outputs, whole) = (PathBuf::from(OUTPUTS), made_of(&object));
     let mut there = BTreeSet::new();
     let mut replaced = Vec::new();
-    for (path, file) in &tree.files {
+    let files = tree.files.iter().map(|(path, file)| (path, *file));
+    for (path, file) in files.chain([(&outputs, &whole)]) {
         let expected = sha256_of(file);
         match target.look(path, expected).await? {
             Found::Nothing => {}
@@ -60,23 +64,74 @@ async fn fetch_all(context: &Context, results: &GetResultsResponse, folder: &Pat
         }
     }
     if !replaced.is_empty() {
-        let names = replaced.join(", ");
+        let names = named(&replaced);
         context.confirm(&format!("Replace {names}, with other content?"))?;
     }
     for path in &tree.folders {
         target.make_folder(path)?;
     }
+    let many = tree.files.len() > NAMED;
     for (path, file) in &tree.files {
-        let shown = target.show(path);
-        if there.contains(path.as_path()) {
-            anstream::eprintln!("{shown}, which was there already");
-            continue;
+        let shown = safe(&target.show(path));
+        let is_there = there.contains(path.as_path());
+        if !is_there {
+            let bytes = context.client.download_stream(&file.path).await?;
+            target.write(path, file, bytes).await?;
         }
-        let bytes = context.client.download_stream(&file.path).await?;
-        target.write(path, file, bytes).await?;
-        anstream::eprintln!("{shown}");
+        match is_there {
+            _ if many => {}
+            true => anstream::eprintln!("{shown}, which was there already"),
+            false => anstream::eprintln!("{shown}"),
+        }
     }
-    Ok(())
+    if many {
+        let kept = tree
+            .files
+            .keys()
+            .filter(|path| there.contains(path.as_path()));
+        let (all, kept) = (counted(tree.files.len(), "file"), kept.count());
+        let text = format!(
+            "{all} in {}, {kept} of them were there already",
+            folder.display()
+        );
+        anstream::eprintln!("{}", safe(&text));
+    }
+    if !there.contains(outputs.as_path()) {
+        let bytes = stream::iter([Ok(bytes::Bytes::from(object))]);
+        target.write(&outputs, &whole, bytes).await?;
+        anstream::eprintln!("{}", safe(&target.show(&outputs)));
+    }
+    let refused: Vec<_> = tree.refused.iter().cloned().collect();
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(CommandError::Failed(format!(
+            "all other files are there, but no file is given the name {}: fetch it by its key, which `opencloud \
+             results RUN --output json` tells, from the storage",
+            named(&refused)
+        ))),
+    }
+}
+
+/// Names of files, the first of them where they are many.
+fn named(names: &[String]) -> String {
+    let first = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {} more", counted(more, "file")),
+    }
+}
+
+/// A file of this text as a result.
+fn made_of(text: &str) -> ResultFile {
+    let object = ObjectRef {
+        sha256: Digest::of(text).to_string(),
+        length: text.len() as u64,
+        ..ObjectRef::default()
+    };
+    ResultFile {
+        object: Some(object),
+        ..ResultFile::default()
+    }
 }
 
 fn sha256_of(file: &ResultFile) -> &str {
@@ -85,105 +140,6 @@ fn sha256_of(file: &ResultFile) -> &str {
 
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::input(format!("cannot {what} {}: {error}", path.display()))
-}
-
-/// Where each file of an output object lies, relative to the folder.
-#[derive(Debug, Default)]
-struct Tree<'a> {
-    files: BTreeMap<PathBuf, &'a ResultFile>,
-    folders: BTreeSet<PathBuf>,
-}
-
-impl<'a> Tree<'a> {
-    fn of(results: &'a GetResultsResponse) -> Result<Self, CommandError> {
-        let outputs: Map<String, Value> = serde_json::from_str(&results.outputs_json)
-            .map_err(|error| CommandError::input(format!("the outputs cannot be read: {error}")))?;
-        let known = results.files.iter().filter_map(|file| {
-            let object = file.object.as_ref()?;
-            let location = format!("oc:{}/{}/{}", object.owner, object.role, object.key);
-            Some((location, file))
-        });
-        let known: BTreeMap<_, _> = known.collect();
-        let mut tree = Self::default();
-        for (output, value) in &outputs {
-            tree.walk(value, Path::new(segment(output)?), &known)?;
-        }
-        Ok(tree)
-    }
-
-    fn walk(
-        &mut self,
-        value: &Value,
-        below: &Path,
-        known: &BTreeMap<String, &'a ResultFile>,
-    ) -> Outcome {
-        match value {
-            Value::Array(items) => items
-                .iter()
-                .try_for_each(|item| self.walk(item, below, known)),
-            Value::Object(fields) => match fields.get("class").and_then(Value::as_str) {
-                Some("File") => self.file(fields, below, known),
-                Some("Directory") => {
-                    let name = fields.get("basename").and_then(Value::as_str);
-                    let folder = self.free(below, segment(name.unwrap_or("folder"))?, None);
-                    self.folders.insert(folder.clone());
-                    let listing = fields.get("listing").unwrap_or(&Value::Null);
-                    self.walk(listing, &folder, known)
-                }
-                _ => fields
-                    .values()
-                    .try_for_each(|field| self.walk(field, below, known)),
-            },
-            _ => Ok(()),
-        }
-    }
-
-    fn file(
-        &mut self,
-        fields: &Map<String, Value>,
-        below: &Path,
-        known: &BTreeMap<String, &'a ResultFile>,
-    ) -> Outcome {
-        let location = fields.get("location").and_then(Value::as_str);
-        if let Some(file) = location.and_then(|location| known.get(location)) {
-            let name = fields.get("basename").and_then(Value::as_str);
-            let path = self.free(below, segment(name.unwrap_or(&file.name))?, Some(file));
-            self.files.insert(path, file);
-        }
-        let secondary = fields.get("secondaryFiles").unwrap_or(&Value::Null);
-        self.walk(secondary, below, known)
-    }
-
-    /// The name, with a number where something else has it, as CWL runners number what they bring together.
-    fn free(&self, below: &Path, name: &str, file: Option<&ResultFile>) -> PathBuf {
-        let plain = Path::new(name);
-        let stem = plain.file_stem().unwrap_or_default().to_string_lossy();
-        let extension = plain.extension().map(|it| it.to_string_lossy());
-        let numbered = (2..).map(|number: u64| match &extension {
-            Some(extension) => format!("{stem}_{number}.{extension}"),
-            None => format!("{stem}_{number}"),
-        });
-        let names = std::iter::once(name.to_owned()).chain(numbered);
-        let mut paths = names.map(|name| below.join(name));
-        let free = paths.find(|path| match self.files.get(path) {
-            Some(used) => file.is_some_and(|file| file.object == used.object),
-            None => !self.folders.contains(path),
-        });
-        free.unwrap_or_default()
-    }
-}
-
-/// A name from elsewhere, if it is one plain segment of a path.
-fn segment(name: &str) -> Result<&str, CommandError> {
-    let mut parts = Path::new(name).components();
-    let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(only)), None) if only == name);
-    if plain && name.len() <= 255 && oc_kernel::visible(name) == name {
-        return Ok(name);
-    }
-    Err(CommandError::input(format!(
-        "the run has an output `{name}`, and no file is given such a name; fetch it by its key, which \
-         `opencloud results` shows, from the storage"
-    )))
 }
 
 /// What lies where a file is to be written.
@@ -285,7 +241,7 @@ impl Target<'_> {
         bar.finish_and_clear();
         let arrived = Digest::from_bytes(hash.finalize().into());
         if arrived.to_string() != sha256_of(file) {
-            return Err(CommandError::input(format!(
+            return Err(CommandError::Failed(format!(
                 "what arrived for {} is not what the run made: its checksum is another; nothing was written there",
                 shown.display()
             )));
@@ -299,99 +255,7 @@ impl Target<'_> {
 
 #[cfg(test)]
 mod tests {
-    use futures::stream;
-    use oc_proto::types::v1::ObjectRef;
-    use serde_json::json;
-
     use super::*;
-
-    fn made(key: &str, content: &str) -> ResultFile {
-        let object = ObjectRef {
-            owner: "org-1".to_owned(),
-            role: "objects".to_owned(),
-            key: key.to_owned(),
-            sha256: Digest::of(content).to_string(),
-            length: content.len() as u64,
-            ..ObjectRef::default()
-        };
-        ResultFile {
-            name: key.rsplit('/').next().unwrap().to_owned(),
-            object: Some(object),
-            path: format!("/{key}"),
-            ..ResultFile::default()
-        }
-    }
-
-    fn results(outputs: &Value, keys: &[&str]) -> GetResultsResponse {
-        GetResultsResponse {
-            outputs_json: outputs.to_string(),
-            files: keys.iter().map(|key| made(key, key)).collect(),
-            ..GetResultsResponse::default()
-        }
-    }
-
-    fn file(key: &str, name: &str) -> Value {
-        json!({"class": "File", "location": format!("oc:org-1/objects/{key}"), "basename": name})
-    }
-
-    fn folder(name: &str, listing: Value) -> Value {
-        json!({"class": "Directory", "basename": name, "listing": listing})
-    }
-
-    #[test]
-    fn folders_of_an_output_stay_and_no_two_files_share_a_name() {
-        let outputs = json!({
-            "all": [file("1", "a.txt"), file("2", "a.txt"), file("1", "a.txt"),
-                    folder("d", json!([file("3", "a.txt"), folder("empty", json!([]))])),
-                    folder("d", json!([file("4", "a.txt")])), file("5", "d")],
-            "one": file("1", "a.txt"),
-        });
-        let results = results(&outputs, &["1", "2", "3", "4", "5"]);
-        let tree = Tree::of(&results).unwrap();
-        let places: Vec<_> = tree
-            .files
-            .iter()
-            .map(|(path, file)| (path.to_str().unwrap(), file.name.as_str()))
-            .collect();
-        let expected = [
-            ("all/a.txt", "1"),
-            ("all/a_2.txt", "2"),
-            ("all/d/a.txt", "3"),
-            ("all/d_2/a.txt", "4"),
-            ("all/d_3", "5"),
-            ("one/a.txt", "1"),
-        ];
-        assert_eq!(places, expected);
-        assert!(tree.folders.contains(Path::new("all/d/empty")));
-    }
-
-    #[test]
-    fn a_name_that_leads_elsewhere_is_refused() {
-        let long = "a".repeat(256);
-        for name in [
-            "..",
-            ".",
-            "",
-            "/etc/x",
-            "../x",
-            "x/../y",
-            "x/",
-            "a\0b",
-            "a\u{1b}[2J",
-            &long,
-        ] {
-            for outputs in [
-                json!({"o": file("1", name)}),
-                json!({"o": folder(name, json!([file("1", "a")]))}),
-                json!({name: file("1", "a")}),
-                json!({"o": {"class": "File", "location": "oc:org-1/objects/1", "basename": "a",
-                             "secondaryFiles": [file("1", name)]}}),
-            ] {
-                let results = results(&outputs, &["1"]);
-                assert!(Tree::of(&results).is_err(), "{name:?} in {outputs}");
-            }
-        }
-    }
 
     fn target(folder: &Path) -> Target<'_> {
         Target {
@@ -421,7 +285,7 @@ mod tests {
     async fn only_whole_and_right_bytes_come_to_their_place() {
         let base = tempfile::tempdir().unwrap();
         let target = target(base.path());
-        let (file, path) = (made("1", "right"), Path::new("o/x/a"));
+        let (file, path) = (made_of("right"), Path::new("o/x/a"));
         let piece = |text: &'static str| Ok(bytes::Bytes::from_static(text.as_bytes()));
         let wrong = target.write(path, &file, stream::iter([piece("wrong")]));
         assert!(wrong.await.unwrap_err().to_string().contains("checksum"));

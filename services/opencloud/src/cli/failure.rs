@@ -1,6 +1,6 @@
 //! What a command says when it fails: a sentence and what to do for people, a problem (RFC 9457) for programs.
 
-use oc_client::Place;
+use oc_client::{ClientError, Place};
 use oc_cwl::Finding;
 use oc_kernel::{Classify as _, Code, Kind};
 use serde::Serialize;
@@ -36,6 +36,8 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn of(error: &CommandError, lookup: Option<Lookup>, names: &Names) -> Self {
         let (kind, advice, problem) = match error {
+            // There is nothing to look up before the address is one.
+            CommandError::Client(error @ ClientError::Address(_)) => (error.kind(), None, None),
             CommandError::Client(error) => {
                 let advice = error.advice().or_else(|| lookup?.advice(error.kind()));
                 (error.kind(), advice, error.problem())
@@ -54,12 +56,18 @@ impl Failure {
             CommandError::Declined | CommandError::Unanswered(_) | CommandError::Left(_) => {
                 (Kind::Precondition, None, None)
             }
-            CommandError::Other(_) => (Kind::Internal, None, None),
+            CommandError::Unavailable(_) => (Kind::Unavailable, None, None),
+            CommandError::Failed(_) | CommandError::Other(_) => (Kind::Internal, None, None),
         };
-        let local = || format!("https://open-cloud.dev/problems/{}", kind.as_str());
+        // A run that failed is no fault of a program.
+        let kind_word = match error {
+            CommandError::Failed(_) => "failed",
+            _ => kind.as_str(),
+        };
+        let local = || format!("https://open-cloud.dev/problems/{kind_word}");
         Self {
             type_uri: problem.map_or_else(local, |problem| problem.type_uri.clone()),
-            title: kind.as_str().replace('-', " "),
+            title: kind_word.replace('-', " "),
             status: problem.map(|problem| problem.status),
             code: problem.and_then(|problem| problem.code),
             detail: with_options(&names.in_text(&error.to_string())),
@@ -116,6 +124,9 @@ fn place(finding: &Finding) -> Place {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
+    use super::super::Arguments;
     use super::*;
 
     #[test]
@@ -129,5 +140,18 @@ mod tests {
         assert_eq!(json["type"], "https://open-cloud.dev/problems/invalid");
         assert_eq!(json["detail"], "no such file");
         assert!(json.get("status").is_none(), "{json}");
+        let failed = CommandError::Failed("the run did not succeed".to_owned());
+        let failed = Failure::of(&failed, None, &Names::default());
+        assert!(failed.type_uri.ends_with("/failed"), "{}", failed.type_uri);
+    }
+
+    #[test]
+    fn nothing_is_advised_where_the_address_is_none() {
+        let arguments = Arguments::parse_from(["opencloud", "runs"]);
+        let lookup = Lookup::of(&arguments.command);
+        let error = ClientError::Address("X".to_owned()).into();
+        let failure = Failure::of(&error, lookup, &Names::default());
+        assert_eq!(failure.advice, None);
+        assert!(failure.detail.contains("http://"), "{}", failure.detail);
     }
 }

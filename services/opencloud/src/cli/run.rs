@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use futures::StreamExt as _;
 use oc_client::ClientError;
 use oc_kernel::{Classify as _, Kind, Money};
-use oc_proto::json::Word as _;
 use oc_proto::pipeline::v1::{
-    FragmentState, ListingRef, OutputPlace, PlanRunResponse, Run, RunRequest, RunState,
-    StartRunRequest, WatchRunResponse, watch_run_response,
+    ListingRef, OutputPlace, PlanRunResponse, Run, RunRequest, RunState, StartRunRequest,
 };
 
 use super::names::Names;
@@ -19,7 +16,9 @@ use super::query::QueryArguments;
 use super::run_input::JobFile;
 use super::upload::Uploads;
 use super::workflow::{self, Outline};
-use super::{CommandError, Context, Outcome, document, find, run_input, runs, size, when};
+use super::{
+    CommandError, Context, Outcome, document, find, follow, results, run_input, runs, size,
+};
 
 /// What to run, on what, and where to.
 #[derive(Debug, Args)]
@@ -165,7 +164,7 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
     if arguments.detach {
         return context.output.show(&run, |run| {
             anstream::println!("{}", run.run_id);
-            hint(&format!("watch it with: `opencloud runs {}`", run.run_id));
+            hint(&runs::watch(&run.run_id));
         });
     }
     let quiet = arguments.quiet || context.output.is_json();
@@ -175,9 +174,10 @@ pub(crate) async fn run(context: &Context, arguments: RunArguments) -> Outcome {
         over = over(context, &run.run_id, quiet) => over?,
     };
     context.output.show(&run, runs::show)?;
-    match RunState::try_from(run.state) {
-        Ok(RunState::Succeeded) => Ok(()),
-        _ => Err(CommandError::input(format!(
+    match run.state() {
+        RunState::Succeeded if context.output.is_json() => Ok(()),
+        RunState::Succeeded => results::given(context, &run.run_id).await,
+        _ => Err(CommandError::Failed(format!(
             "the run did not succeed: see `opencloud explain {}`",
             run.run_id
         ))),
@@ -232,7 +232,7 @@ async fn refused(context: &Context, request: &RunRequest, error: ClientError) ->
 
 /// The run when it is over.
 async fn over(context: &Context, run_id: &str, quiet: bool) -> Result<Run, CommandError> {
-    follow(context, run_id, quiet).await?;
+    follow::follow(context, run_id, quiet).await?;
     Ok(context.client.pipeline().run(run_id).await?)
 }
 
@@ -241,76 +241,6 @@ fn goes_on(run_id: &str) -> String {
     format!(
         "the run goes on: `opencloud cancel {run_id}` stops it, `opencloud runs {run_id}` shows it"
     )
-}
-
-/// Shows a run's events until it is over.
-pub(crate) async fn follow(context: &Context, run_id: &str, quiet: bool) -> Outcome {
-    let pipeline = context.client.pipeline();
-    let parts = Parts::of(&pipeline.run(run_id).await?);
-    let events = pipeline.watch(run_id, 0).await?;
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.next().await {
-        let event = event?;
-        if !quiet && let Some(line) = line(&event, &parts) {
-            anstream::eprintln!("{}  {}", when::show(event.at_ms), safe(&line));
-        }
-    }
-    Ok(())
-}
-
-/// Most steps by which a part of a run is named.
-const NAMED: usize = 3;
-
-/// What people call the fragments of a run: by their steps and where they run; one that is alone needs no name.
-struct Parts(BTreeMap<String, String>);
-
-impl Parts {
-    fn of(run: &Run) -> Self {
-        if run.fragments.len() < 2 {
-            return Self(BTreeMap::new());
-        }
-        let names = run.fragments.iter().map(|fragment| {
-            let steps = &fragment.steps;
-            let more = if steps.len() > NAMED { ", ..." } else { "" };
-            let steps = steps[..steps.len().min(NAMED)].join(", ");
-            let name = format!("{steps}{more} at {}", fragment.site_name);
-            (fragment.fragment_id.clone(), name)
-        });
-        Self(names.collect())
-    }
-
-    fn name(&self, fragment_id: &str) -> &str {
-        self.0.get(fragment_id).map_or("all steps", String::as_str)
-    }
-}
-
-fn line(event: &WatchRunResponse, parts: &Parts) -> Option<String> {
-    use watch_run_response::Event;
-    let cause = event
-        .cause
-        .as_ref()
-        .map(|cause| cause.text.as_str())
-        .unwrap_or_default();
-    let because = if cause.is_empty() {
-        String::new()
-    } else {
-        format!(": {cause}")
-    };
-    Some(match event.event.as_ref()? {
-        Event::RunState(change) => {
-            format!(
-                "run {}{because}",
-                RunState::try_from(change.state).ok()?.word()
-            )
-        }
-        Event::FragmentState(change) => {
-            let state = FragmentState::try_from(change.state).ok()?.word();
-            format!("{}: {state}{because}", parts.name(&event.fragment_id))
-        }
-        Event::Step(step) if step.started => format!("step {} begins", step.step),
-        Event::Step(step) => format!("step {} ended with {}", step.step, step.exit_code),
-        Event::Log(log) => format!("{} | {}", log.step, log.text),
-    })
 }
 
 /// The most that something costs.

@@ -1,17 +1,15 @@
-//! `opencloud runs`, `logs`, `cancel`, `retry`, `results`, `explain`.
-
-use std::path::PathBuf;
+//! `opencloud runs`, `logs`, `cancel`, `retry`, `explain`.
 
 use clap::Args;
 use oc_kernel::Money;
 use oc_proto::json::Word as _;
 use oc_proto::pipeline::v1::{FragmentState, Run, RunFragment, RunState};
 
-use super::download::download;
+use super::follow::follow;
 use super::ids::ShortIds;
-use super::output::{fields, safe, safe_lines};
-use super::run::{at_most, follow};
-use super::{Context, Outcome, ids, size, when};
+use super::output::{fields, hint, safe, safe_lines};
+use super::run::at_most;
+use super::{Context, Outcome, ids, when};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunsArguments {
@@ -41,15 +39,6 @@ pub(crate) struct LogsArguments {
 pub(crate) struct RunId {
     /// Run, or the begin of its id
     run: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ResultsArguments {
-    /// Run, or the begin of its id
-    run: String,
-    /// Fetch the files into this folder, as OUTPUT/NAME; what lies there with other content is replaced after a yes
-    #[arg(long, value_name = "DIR")]
-    download: Option<PathBuf>,
 }
 
 pub(crate) async fn list(context: &Context, arguments: RunsArguments) -> Outcome {
@@ -103,7 +92,7 @@ pub(crate) async fn cancel(context: &Context, arguments: RunId) -> Outcome {
     context.confirm(&format!("Cancel {run}?"))?;
     let run = context.client.pipeline().cancel(&run).await?;
     context.output.show(&run, |run| {
-        anstream::println!("{} is {}", run.run_id, state(run))
+        anstream::println!("{}: {}", run.run_id, state(run))
     })
 }
 
@@ -123,34 +112,9 @@ pub(crate) async fn retry(context: &Context, arguments: RunId) -> Outcome {
     }
     let run = pipeline.retry(&run).await?;
     context.output.show(&run, |run| {
-        anstream::println!("{} is {}", run.run_id, state(run))
+        anstream::println!("{} is {}", run.run_id, state(run));
+        hint(&watch(&run.run_id));
     })
-}
-
-pub(crate) async fn results(context: &Context, arguments: ResultsArguments) -> Outcome {
-    let run = ids::run(context, &arguments.run).await?;
-    let results = context.client.pipeline().results(&run).await?;
-    if let Some(folder) = &arguments.download {
-        download(context, &results, folder).await?;
-    }
-    if context.output.is_json() {
-        return context.output.show(&results, |_| ());
-    }
-    context.output.list(
-        &results.files,
-        "the run made no files",
-        ["OUTPUT", "NAME", "SIZE", "SHA-256", "KEY"],
-        |file| {
-            let object = file.object.clone().unwrap_or_default();
-            [
-                file.output.clone(),
-                file.name.clone(),
-                size::show(object.length),
-                object.sha256.chars().take(12).collect(),
-                object.key,
-            ]
-        },
-    )
 }
 
 pub(crate) async fn explain(context: &Context, arguments: RunId) -> Outcome {
@@ -159,6 +123,11 @@ pub(crate) async fn explain(context: &Context, arguments: RunId) -> Outcome {
     context.output.show(&answer, |answer| {
         anstream::println!("{}", safe_lines(&answer.text))
     })
+}
+
+/// How to see what becomes of a run.
+pub(crate) fn watch(run_id: &str) -> String {
+    format!("watch it with `opencloud logs -f {run_id}`, look at it with `opencloud runs {run_id}`")
 }
 
 pub(crate) fn show(run: &Run) {

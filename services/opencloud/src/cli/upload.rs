@@ -167,7 +167,9 @@ impl<'a> Uploads<'a> {
         let wanted = missing.iter().map(|(_, file)| file.length).sum();
         match wanted <= free {
             true => Ok(()),
-            false => Err(CommandError::input(too_large(offer, largest, wanted, free))),
+            false => Err(CommandError::Unavailable(too_large(
+                offer, largest, wanted, free,
+            ))),
         }
     }
 

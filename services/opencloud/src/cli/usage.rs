@@ -171,11 +171,11 @@ fn standing(books: &GetBooksResponse) -> String {
 fn settled(answer: &SettleBooksResponse) -> Outcome {
     match (answer.countersigned, answer.disputes.len()) {
         (true, _) => Ok(()),
-        (false, 0) => Err(CommandError::input(
-            "not all records are signed by both yet: the consumer settles them; ask again in a moment",
+        (false, 0) => Err(CommandError::Failed(
+            "not all records are signed by both yet: the consumer settles them; ask again in a moment".to_owned(),
         )),
-        (false, 1) => Err(CommandError::input("the books are disputed")),
-        (false, many) => Err(CommandError::input(format!(
+        (false, 1) => Err(CommandError::Failed("the books are disputed".to_owned())),
+        (false, many) => Err(CommandError::Failed(format!(
             "the books are disputed, for {many} causes"
         ))),
     }
