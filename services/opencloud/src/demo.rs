@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use node_process::NodeProcess;
@@ -77,7 +78,7 @@ async fn play(arguments: &DemoArguments, json: bool) -> anyhow::Result<()> {
             none.advice
         );
     }
-    let stage = Stage::set(arguments)?;
+    let stage = Stage::set(arguments.outdir.as_deref())?;
     let progress = Progress::new(arguments.quiet);
     let mut north = NodeProcess::new("North", &stage.base);
     let mut south = NodeProcess::new("South", &stage.base);
@@ -144,14 +145,15 @@ async fn clear(
 }
 
 impl Stage {
-    fn set(arguments: &DemoArguments) -> anyhow::Result<Self> {
-        let base = std::env::temp_dir().join(format!("opencloud-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&base)?;
-        let pictures = match &arguments.outdir {
-            Some(folder) => folder.clone(),
-            None => std::env::temp_dir().join(format!("opencloud-pictures-{}", std::process::id())),
+    fn set(outdir: Option<&Path>) -> anyhow::Result<Self> {
+        let temporary = |what: &str| {
+            std::env::temp_dir().join(format!("opencloud-{what}-{}", std::process::id()))
         };
-        std::fs::create_dir_all(&pictures)?;
+        let pictures = outdir.map_or_else(|| temporary("pictures"), Path::to_owned);
+        make(&pictures).context("name another folder with --outdir")?;
+        // Last, so that nothing is left where the pictures find no place.
+        let base = temporary("demo");
+        make(&base)?;
         Ok(Self {
             base,
             pictures: absolute(&pictures),
@@ -165,6 +167,11 @@ impl Stage {
             self.base.display()
         )
     }
+}
+
+fn make(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| anyhow::anyhow!("{} cannot be a folder: {error}", folder.display()))
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -207,4 +214,20 @@ fn say_what_next(report: &Report, north: &NodeProcess, south: &NodeProcess) {
         south.process_id(),
         north.folder().parent().unwrap_or(north.folder()).display()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_without_a_folder_are_named_and_nothing_is_left() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Stage::set(Some(file.path())).err().unwrap();
+        let text = format!("{error:#}");
+        let name = file.path().display().to_string();
+        assert!(text.contains(&name) && text.contains("--outdir"), "{text}");
+        let base = format!("opencloud-demo-{}", std::process::id());
+        assert!(!std::env::temp_dir().join(base).exists());
+    }
 }

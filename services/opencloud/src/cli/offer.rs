@@ -19,7 +19,7 @@ pub(crate) enum OfferCommand {
         #[arg(long)]
         cores: u32,
         /// Memory in all, such as 8GiB
-        #[arg(long, value_parser = size::parse)]
+        #[arg(long, value_parser = size::parse, allow_hyphen_values = true)]
         memory: u64,
         /// Fragments at the same time [default: as many as cores]
         #[arg(long)]
@@ -37,7 +37,7 @@ pub(crate) enum OfferCommand {
         /// Name, unique here
         name: String,
         /// Room in all, such as 100GiB
-        #[arg(long, value_parser = size::parse)]
+        #[arg(long, value_parser = size::parse, allow_hyphen_values = true)]
         size: u64,
         #[command(flatten)]
         terms: Terms,
@@ -148,11 +148,9 @@ pub(crate) async fn run(context: &Context, command: OfferCommand) -> Outcome {
             ))?;
             let answer = context.client.compute().withdraw_offer(&name).await?;
             context.output.show(&answer, |answer| {
-                anstream::println!(
-                    "withdrew {name}: {} grants revoked, {} attempts stopped",
-                    answer.grants_revoked,
-                    answer.attempts_stopped
-                );
+                let grants = counted(answer.grants_revoked as usize, "grant");
+                let attempts = counted(answer.attempts_stopped as usize, "attempt");
+                anstream::println!("withdrew {name}: {grants} revoked, {attempts} stopped");
             })
         }
     }

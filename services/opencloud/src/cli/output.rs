@@ -161,6 +161,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_thing_is_told_from_several() {
+        let told = [0, 1, 2].map(|number| counted(number, "grant"));
+        assert_eq!(told, ["0 grants", "1 grant", "2 grants"]);
+    }
+
+    #[test]
     fn a_text_of_a_partner_makes_no_line_of_its_own() {
         let rows = [
             ("state", Field::from("pending")),

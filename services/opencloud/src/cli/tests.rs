@@ -76,6 +76,13 @@ fn every_command_that_is_advised_anywhere_exists() {
     assert!(fault_of("opencloud runs RUN").is_none());
 }
 
+#[test]
+fn a_size_below_nothing_is_refused_as_a_size() {
+    let line = ["opencloud", "offer", "storage", "x", "--size", "-1GiB"];
+    let error = Arguments::try_parse_from(line).unwrap_err().to_string();
+    assert!(error.contains("`-1GiB` is no size"), "{error}");
+}
+
 fn each_command(command: &clap::Command, see: &mut impl FnMut(&clap::Command)) {
     see(command);
     for below in command.get_subcommands() {

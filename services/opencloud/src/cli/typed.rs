@@ -61,7 +61,16 @@ fn insert(text: &str, options: &str) -> String {
     if options.is_empty() {
         return text.to_owned();
     }
-    text.replace("`opencloud ", &format!("`opencloud{options} "))
+    // A node that is started is not spoken to: of the options only its folder is meant.
+    let folder = options.find(" --data ").map_or("", |at| &options[at..]);
+    let mut parts = text.split("`opencloud ");
+    let mut inserted = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let starts = part.starts_with("up`") || part.starts_with("up ");
+        let options = if starts { folder } else { options };
+        inserted.push_str(&format!("`opencloud{options} {part}"));
+    }
+    inserted
 }
 
 #[cfg(test)]
@@ -87,6 +96,10 @@ mod tests {
         assert_eq!(
             insert("see `opencloud runs` or `opencloud peers`", " --data s"),
             "see `opencloud --data s runs` or `opencloud --data s peers`"
+        );
+        assert_eq!(
+            insert("start one with `opencloud up`: `opencloud runs`", &options),
+            "start one with `opencloud --data '/tmp/my south' up`: `opencloud --node 'http://[::1]:1' --data '/tmp/my south' runs`"
         );
         let again = of(&typed, |name| {
             (name == "OPENCLOUD_DATA").then_some("/tmp/my south")
