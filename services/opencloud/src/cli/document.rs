@@ -13,6 +13,7 @@ use oc_cwl::{
 
 use super::CommandError;
 use super::file::{self, unreadable};
+use super::output::{Output, hint};
 
 /// The file and the process in it that a person names as `FILE` or `FILE#ID`.
 fn parts(named: &Path) -> (PathBuf, Option<&str>) {
@@ -32,10 +33,15 @@ pub(crate) fn is_there(named: &Path) -> bool {
 ///
 /// # Errors
 /// When it cannot be read; with all faults when it cannot be packed.
-pub(crate) fn read(named: &Path) -> Result<String, CommandError> {
+pub(crate) fn read(named: &Path, output: Output) -> Result<String, CommandError> {
     let (path, id) = parts(named);
     let text = file::text(&path)?;
     let (loaded, files) = load(&path, id)?;
+    if let Some(note) = loaded.as_ref().ok().and_then(left_behind)
+        && !output.is_json()
+    {
+        hint(&note);
+    }
     // A document of one file is judged by the node, which tells lines of the same text.
     if files <= 1 && id.is_none() {
         return Ok(text);
@@ -51,6 +57,19 @@ pub(crate) fn open(named: &Path) -> Result<Document, CommandError> {
     let (path, id) = parts(named);
     let (loaded, _) = load(&path, id)?;
     checked(loaded)
+}
+
+/// What is said of a document that names files of this machine, as a default does: they do not go with it.
+fn left_behind(document: &Document) -> Option<String> {
+    let files = document.named_files();
+    let paths = files.iter().filter_map(|uri| oc_cwl::path_of_uri(uri));
+    let paths: Vec<_> = paths.map(|path| path.display().to_string()).collect();
+    (!paths.is_empty()).then(|| {
+        format!(
+            "the document names {}, which is not sent with it: give the input by --input NAME=@PATH",
+            paths.join(", ")
+        )
+    })
 }
 
 fn checked(loaded: Result<Document, LoadError>) -> Result<Document, CommandError> {
@@ -123,13 +142,16 @@ mod tests {
         let path = |name: &str| base.path().join(name);
         std::fs::write(path("tool.cwl"), TOOL).unwrap();
         std::fs::write(path("wf.cwl"), workflow("tool.cwl")).unwrap();
-        assert_eq!(read(&path("tool.cwl")).unwrap(), TOOL);
-        let packed = read(&path("wf.cwl")).unwrap();
+        assert_eq!(read(&path("tool.cwl"), Output::new(true)).unwrap(), TOOL);
+        let packed = read(&path("wf.cwl"), Output::new(true)).unwrap();
         let main = Document::parse(&packed, "packed", &Limits::default()).unwrap();
         assert_eq!(main.process().class(), "Workflow");
         std::fs::write(path("packed.cwl"), &packed).unwrap();
-        assert_eq!(read(&path("packed.cwl")).unwrap(), packed);
-        let one = read(&path("packed.cwl#s")).unwrap();
+        assert_eq!(
+            read(&path("packed.cwl"), Output::new(true)).unwrap(),
+            packed
+        );
+        let one = read(&path("packed.cwl#s"), Output::new(true)).unwrap();
         let one = Document::parse(&one, "one", &Limits::default()).unwrap();
         assert_eq!(one.process().class(), "Operation");
     }
@@ -151,8 +173,23 @@ mod tests {
         ] {
             let path = inner.join("wf.cwl");
             std::fs::write(&path, workflow(run)).unwrap();
-            let refused = refused(read(&path).unwrap_err());
+            let refused = refused(read(&path, Output::new(true)).unwrap_err());
             assert!(refused.contains(said), "{refused}");
         }
+    }
+
+    #[test]
+    fn files_that_a_document_names_as_defaults_are_told() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("wf.cwl");
+        let tool = TOOL.replace(
+            "inputs: []",
+            "inputs: {f: {type: File, default: {class: File, path: near.txt}}}",
+        );
+        std::fs::write(&path, tool).unwrap();
+        let note = left_behind(&open(&path).unwrap()).unwrap();
+        assert!(note.contains("near.txt, which is not sent"), "{note}");
+        std::fs::write(&path, TOOL).unwrap();
+        assert_eq!(left_behind(&open(&path).unwrap()), None);
     }
 }

@@ -91,7 +91,7 @@ impl WhatArguments {
                 .file_stem()
                 .and_then(|stem| stem.to_str())
                 .unwrap_or("workflow");
-            (document::read(path)?, None, stem.to_owned())
+            (document::read(path, context.output)?, None, stem.to_owned())
         } else {
             let (owner, listing_id) = find::listing_ref(context, &self.workflow).await?;
             let name = listing_id.clone();

@@ -74,7 +74,7 @@ pub(crate) async fn run(context: &Context, command: ServiceCommand) -> Outcome {
                 name,
                 version,
                 description,
-                cwl: document::read(&cwl)?,
+                cwl: document::read(&cwl, context.output)?,
                 visible_to: offer::organisations(context, &visible_to).await?,
                 ..ProcessingService::default()
             };
@@ -133,7 +133,7 @@ pub(crate) async fn run(context: &Context, command: ServiceCommand) -> Outcome {
         } => {
             let mut service = services.get(&name, &version).await?;
             if let Some(cwl) = cwl {
-                service.cwl = document::read(&cwl)?;
+                service.cwl = document::read(&cwl, context.output)?;
             }
             if let Some(description) = description {
                 service.description = description;
