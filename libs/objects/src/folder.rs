@@ -37,6 +37,8 @@ const RESERVE: u64 = 64 << 20;
 pub struct FolderObjects {
     folder: PathBuf,
     store: Arc<LocalFileSystem>,
+    /// Writes digests, which are computed again where a crash lost one: they need not be on disk at once.
+    digests: Arc<LocalFileSystem>,
 }
 
 impl FolderObjects {
@@ -51,20 +53,23 @@ impl FolderObjects {
     }
 
     fn open_blocking(folder: PathBuf) -> Result<Self, ObjectError> {
-        let prepare = || -> Result<LocalFileSystem, Box<dyn std::error::Error + Send + Sync>> {
-            let incoming = folder.join(INCOMING);
-            if incoming.exists() {
-                std::fs::remove_dir_all(&incoming)?;
-            }
-            std::fs::create_dir_all(&incoming)?;
-            std::fs::create_dir_all(folder.join(DIGESTS))?;
-            let store = LocalFileSystem::new_with_prefix(&folder)?;
-            Ok(store.with_fsync(true).with_automatic_cleanup(true))
-        };
+        let prepare =
+            || -> Result<[LocalFileSystem; 2], Box<dyn std::error::Error + Send + Sync>> {
+                let incoming = folder.join(INCOMING);
+                if incoming.exists() {
+                    std::fs::remove_dir_all(&incoming)?;
+                }
+                std::fs::create_dir_all(&incoming)?;
+                std::fs::create_dir_all(folder.join(DIGESTS))?;
+                let open = || LocalFileSystem::new_with_prefix(&folder);
+                let store = open()?.with_fsync(true);
+                Ok([store, open()?].map(|it| it.with_automatic_cleanup(true)))
+            };
         match prepare() {
-            Ok(store) => Ok(Self {
+            Ok([store, digests]) => Ok(Self {
                 folder,
                 store: Arc::new(store),
+                digests: Arc::new(digests),
             }),
             Err(source) => Err(ObjectError::Folder {
                 path: folder,
@@ -116,7 +121,7 @@ impl FolderObjects {
 
     async fn note_digest(&self, key: &ObjectKey, digest: Digest) -> Result<(), ObjectError> {
         let text = PutPayload::from(digest.to_string());
-        let noted = self.store.put(&beside(key), text).await;
+        let noted = self.digests.put(&beside(key), text).await;
         noted.map(drop).map_err(|error| failed(key, error))
     }
 

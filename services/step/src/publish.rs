@@ -1,11 +1,14 @@
 //! After the tools: storing the output files and naming them in the output object.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use futures::{TryStreamExt as _, stream};
 use oc_kernel::ObjectKey;
 use oc_sandbox::Folder;
 use serde_json::{Map, Value};
@@ -19,6 +22,12 @@ use crate::stage::Progress;
 
 /// Most output files of an attempt: its result names each with where it lies, and is one message.
 const MOST_FILES: usize = 5_000;
+
+/// Files stored side by side: the node flushes what comes together to its disk together.
+const AT_ONCE: usize = 8;
+
+/// How often the log says how many files are stored.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// The output files of a fragment, each under the name it is stored by.
 #[derive(Debug)]
@@ -172,7 +181,7 @@ impl Outputs {
         for (path, name) in &self.files {
             let announcement = announcement(self.folder.open_file(path)?, name.clone())?;
             total += announcement.length;
-            announced.push((path, announcement));
+            announced.push((path.as_path(), announcement));
         }
         if total > limit {
             return Err(StepError::OverLimit(format!(
@@ -181,19 +190,65 @@ impl Outputs {
             )));
         }
         let progress = Arc::new(Progress::new(reporter, total));
-        for (path, announcement) in announced {
-            let announced = node.announce(&announcement).await;
-            if announced.map_err(|error| of_all(error, total))? == UploadState::Stored {
-                progress.add(announcement.length);
-                continue;
-            }
-            let progress = Arc::clone(&progress);
-            let open = || Ok(self.folder.open_file(path)?);
-            node.upload(&announcement, open, move |bytes| progress.add(bytes))
-                .await
-                .map_err(|error| of_all(error, total))?;
-        }
+        let told = Told::new(reporter, announced.len());
+        let (folder, told) = (&self.folder, &told);
+        stream::iter(announced.into_iter().map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |(path, announcement)| {
+                let progress = Arc::clone(&progress);
+                async move {
+                    store_one(node, folder, path, &announcement, progress).await?;
+                    told.one_more();
+                    Ok(())
+                }
+            })
+            .await
+            .map_err(|error| of_all(error, total))?;
         Ok(total)
+    }
+}
+
+async fn store_one(
+    node: &Node,
+    folder: &Folder,
+    path: &Path,
+    announcement: &Announcement,
+    progress: Arc<Progress>,
+) -> Result<(), StepError> {
+    if node.announce(announcement).await? == UploadState::Stored {
+        progress.add(announcement.length);
+        return Ok(());
+    }
+    let open = || Ok(folder.open_file(path)?);
+    node.upload(announcement, open, move |bytes| progress.add(bytes))
+        .await
+}
+
+/// Says in the log from time to time how many files are stored.
+struct Told<'a> {
+    reporter: &'a Reporter,
+    all: usize,
+    stored: Cell<usize>,
+    last: Cell<Instant>,
+}
+
+impl<'a> Told<'a> {
+    fn new(reporter: &'a Reporter, all: usize) -> Self {
+        Self {
+            reporter,
+            all,
+            stored: Cell::new(0),
+            last: Cell::new(Instant::now()),
+        }
+    }
+
+    fn one_more(&self) {
+        let stored = self.stored.get() + 1;
+        self.stored.set(stored);
+        if self.last.get().elapsed() >= TOLD_EVERY {
+            self.last.set(Instant::now());
+            let text = format!("stored {stored} of {} files", self.all);
+            self.reporter.log("", false, text);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use oc_kernel::{
     AttemptId, Classify, Code, Digest, GrantId, Id, IdKind, Kind, Name, ObjectKey, OrgId,
 };
@@ -197,6 +197,8 @@ impl Classify for RoomError {
 impl Room {
     /// Uploads open at a time, for one holder and so for the document.
     pub const MOST_OPEN: usize = 256;
+    /// The least time by which an announcement that is repeated is kept longer.
+    const RENEWED: SignedDuration = SignedDuration::from_secs(60);
 
     /// An empty room.
     pub fn new(offer: Name, capacity: u64) -> Self {
@@ -275,7 +277,10 @@ impl Room {
             if open.length != upload.length || open.sha256 != upload.sha256 {
                 return Err(RoomError::OtherContent { key });
             }
-            open.expires_at = open.expires_at.max(upload.expires_at);
+            // Said again at once, as before the bytes come, it need not be written again.
+            if upload.expires_at.duration_since(open.expires_at) >= Self::RENEWED {
+                open.expires_at = upload.expires_at;
+            }
             return Ok(open.id);
         }
         if self

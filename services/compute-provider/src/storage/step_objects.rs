@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oc_auth::{Macaroon, MacaroonError};
 use oc_kernel::{Classify, Digest, Kind, Name, ObjectKey};
+use oc_store::StoreError;
 
 use super::files::{self, SpoolFile};
 use super::guard::guarded;
@@ -101,8 +102,13 @@ impl StepObjects for Provider {
             .map_err(Error::from)?;
         self.permit(&attempt, &macaroon, Use::Output(&key, length))
             .await?;
+        let own = attempt.output.owner == self.me().await?;
         let announcing = self.live.announcing(&attempt.key).ok_or_else(ended)?;
-        let _one = announcing.lock().await;
+        // What leaves is counted once: one announcement at a time. What stays is counted in its room.
+        let _one = match own {
+            true => None,
+            false => Some(announcing.lock().await),
+        };
         let document = output_key(&attempt.key, name);
         let seen = self.shelf.outputs.get(&document).await;
         if let Some(there) = seen.map_err(Error::from)?.map(|seen| seen.value) {
@@ -112,7 +118,7 @@ impl StepObjects for Provider {
             }
             return Ok(state_of(&there));
         }
-        if attempt.output.owner == self.me().await? {
+        if own {
             self.announce(&self.own_file(&attempt, &key, length, sha256).await?)
                 .await?;
         } else if let (Some(grant), Some(limits)) = (attempt.grant, attempt.egress) {
@@ -127,8 +133,11 @@ impl StepObjects for Provider {
             stored: false,
         };
         let noted = self.shelf.outputs.create(&document, &output, Vec::new());
-        noted.await.map_err(Error::from)?;
-        Ok(UploadState::Wanted)
+        match noted.await {
+            // The second may be the same announcement, come at the same time.
+            Ok(_) | Err(StoreError::AlreadyExists { .. }) => Ok(UploadState::Wanted),
+            Err(error) => Err(Error::from(error).into()),
+        }
     }
 
     async fn upload(

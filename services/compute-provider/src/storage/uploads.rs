@@ -120,13 +120,15 @@ impl Provider {
                 Ok(room.announce(file.key.clone(), upload.clone(), file.quota)?)
             })
             .await?;
-        // Another writer may have finished in between.
+        // Another writer may have finished in between; what it announced is its own to count.
         if self.is_stored(file).await? {
-            self.change_room(&file.offer, |room| {
-                room.give_up(&file.key);
-                Ok(())
-            })
-            .await?;
+            if id == upload.id {
+                self.change_room(&file.offer, |room| {
+                    room.give_up(&file.key);
+                    Ok(())
+                })
+                .await?;
+            }
             return Ok(Place::Stored);
         }
         Ok(Place::Wanted(Upload { id, ..upload }))

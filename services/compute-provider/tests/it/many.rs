@@ -1,13 +1,16 @@
 //! Attempts with many outputs.
 
+use futures::{StreamExt as _, stream};
+use http::Method;
 use oc_kernel::PageRequest;
 use oc_store::{Collection, Query, SqliteOptions, SqliteStore, Store as _};
 
 use oc_proto::federation::v1::watch_response::Event;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::attempts::story;
 use crate::node::Org;
+use crate::objects::shelf;
 use crate::work::{Attempt, Step};
 
 static ATTEMPTS: Collection = Collection::new("attempts", &[]);
@@ -54,4 +57,40 @@ async fn what_is_written_for_an_output_does_not_grow_with_their_number() {
         _ => None,
     });
     assert_eq!(objects, Some(5));
+}
+
+#[tokio::test]
+async fn outputs_that_are_stored_side_by_side_are_all_there_and_counted_once() {
+    const FILES: u64 = 60;
+    let org = shelf().await;
+    org.offer_machines().await;
+    let attempt = Attempt::new(&Value::Null);
+    attempt.start(&org, &org).await;
+    let step = Step {
+        site: &org,
+        fragment: attempt.fragment,
+        attempt: attempt.attempt,
+        macaroon: org.stage.runs(attempt.attempt).await.macaroon,
+    };
+    for number in 0..FILES {
+        step.store(&format!("one/{number}"), b"hi").await;
+    }
+    stream::iter(0..FILES)
+        .for_each_concurrent(8, |number| {
+            let step = &step;
+            async move {
+                // Two announcements of one name at once are one.
+                let name = format!("d/{number}");
+                tokio::join!(step.announce(&name, b"hi"), step.announce(&name, b"hi"));
+                step.store(&name, b"hi").await;
+            }
+        })
+        .await;
+    assert_eq!(org.used("results").await["storage_bytes"], 4 * FILES);
+    let path = "storage/results/objects?page_size=1000";
+    let listed = org.ok(Method::GET, path, Value::Null).await;
+    assert_eq!(
+        listed["objects"].as_array().unwrap().len() as u64,
+        2 * FILES
+    );
 }
