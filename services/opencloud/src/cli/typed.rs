@@ -66,7 +66,7 @@ fn insert(text: &str, options: &str) -> String {
     let mut parts = text.split("`opencloud ");
     let mut inserted = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let starts = part.starts_with("up`") || part.starts_with("up ");
+        let starts = part.split(['`', ' ']).next() == Some("up");
         let options = if starts { folder } else { options };
         inserted.push_str(&format!("`opencloud{options} {part}"));
     }
