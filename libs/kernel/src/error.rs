@@ -168,6 +168,39 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_problems_has_each_row_of_the_table_and_no_other() {
+        let page = include_str!("../../../docs/problems.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        let mut rows = rows.map(|row| row.split(" | ").take(3).collect::<Vec<_>>());
+        for kind in Kind::ALL {
+            let row = rows.next().unwrap();
+            assert_eq!(row[0].trim_end_matches('`'), kind.as_str());
+            assert_eq!(row[1], kind.http_status().to_string());
+            assert_eq!(grpc_code(row[2]), kind.grpc_code());
+        }
+        assert_eq!(rows.next().unwrap()[0], "detail`");
+    }
+
+    /// The number of a name in `google.rpc.Code`.
+    fn grpc_code(name: &str) -> i32 {
+        match name {
+            "INVALID_ARGUMENT" => 3,
+            "DEADLINE_EXCEEDED" => 4,
+            "NOT_FOUND" => 5,
+            "ALREADY_EXISTS" => 6,
+            "PERMISSION_DENIED" => 7,
+            "RESOURCE_EXHAUSTED" => 8,
+            "FAILED_PRECONDITION" => 9,
+            "ABORTED" => 10,
+            "UNIMPLEMENTED" => 12,
+            "INTERNAL" => 13,
+            "UNAVAILABLE" => 14,
+            "UNAUTHENTICATED" => 16,
+            other => panic!("{other} is no code"),
+        }
+    }
+
+    #[test]
     fn only_what_may_pass_later_is_retryable() {
         let retryable: Vec<_> = Kind::ALL.into_iter().filter(|k| k.retryable()).collect();
         assert_eq!(
