@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod conformance;
 mod gate;
 mod process;
@@ -45,6 +46,12 @@ enum Task {
     /// Run the CWL conformance suite, where it lies beside the repository
     Conformance {
         /// Options of the suite
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Measure release builds against their bars, beside the incumbents that can run here
+    Bench {
+        /// What to measure, and options of the benchmarks
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
@@ -88,6 +95,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             process::build_programs()?;
             conformance::run(&options)
         }
+        Task::Bench { options } => bench::run(&options),
         Task::CheckWorkspace => {
             workspace::check()?;
             println!("the workspace is in order");

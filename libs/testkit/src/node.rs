@@ -144,17 +144,21 @@ impl Node {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// The administrator's token.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn token(&self) -> String {
+        let token = std::fs::read_to_string(self.data().join("admin.token")).unwrap();
+        token.trim().to_owned()
+    }
+
     /// A client with the administrator's token.
     ///
     /// # Panics
     /// When there is no token.
     pub fn client(&self) -> Client {
-        let token = std::fs::read_to_string(self.data().join("admin.token")).unwrap();
-        Client::new(
-            &self.address,
-            Some(SecretString::from(token.trim().to_owned())),
-        )
-        .unwrap()
+        Client::new(&self.address, Some(SecretString::from(self.token()))).unwrap()
     }
 
     /// Runs a command of the command line against this node.
@@ -170,8 +174,16 @@ impl Node {
             .unwrap()
     }
 
+    /// The process.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn process_id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.as_ref().unwrap().id()).unwrap())
+        Pid::from_raw(i32::try_from(self.process_id()).unwrap())
     }
 
     /// Ends the process at once, as a power cut would.

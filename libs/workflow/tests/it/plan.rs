@@ -377,22 +377,6 @@ fn two_hundred_steps_on_a_hundred_sites_get_the_same_plan_each_time() {
     assert!(shown);
 }
 
-#[test]
-#[ignore = "a measurement: run it in release"]
-fn time_to_place_two_hundred_steps_on_a_hundred_sites() {
-    let world = large();
-    let mut times: Vec<_> = (0..200)
-        .map(|_| {
-            let start = std::time::Instant::now();
-            world.plan().unwrap();
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    let (median, p99) = (times[100], times[198]);
-    assert!(p99.as_millis() <= 32, "median {median:?}, p99 {p99:?}");
-}
-
 /// Small worlds: up to 5 steps, 3 sites, links forward, data anywhere.
 fn worlds() -> impl proptest::strategy::Strategy<Value = World> {
     let steps = prop::collection::vec((any::<u8>(), 0_u64..4, 0_u8..4), 1..6);
