@@ -166,15 +166,16 @@ pub(crate) struct Candidates {
 impl Candidates {
     pub(crate) fn of(graph: &Graph<'_>, question: &Question<'_>, now: Timestamp) -> Self {
         let sites = question.sites;
-        // The site's own obstacles are the same for each step, so they are looked for once.
-        let closed: Vec<Option<Obstacle>> =
-            sites.iter().map(|site| site_obstacle(site, now)).collect();
+        // What stands in the way of every step at a site is looked for once.
+        let closed = sites
+            .iter()
+            .map(|site| site_obstacle(site, now).or_else(|| tools_obstacle(site, question)));
+        let closed: Vec<Option<Obstacle>> = closed.collect();
         let output_bytes = output_bytes(graph, question);
         let at = graph.steps.iter().zip(&output_bytes).map(|(step, bytes)| {
             let candidate = |(site, closed): (&Site, &Option<Obstacle>)| {
                 let obstacle = closed
                     .clone()
-                    .or_else(|| tools_obstacle(site, question))
                     .or_else(|| egress_obstacle(step, site, question))
                     .or_else(|| step_obstacle(step, site, now));
                 match obstacle {
@@ -239,10 +240,11 @@ fn site_obstacle(site: &Site, now: Timestamp) -> Option<Obstacle> {
 fn tools_obstacle(site: &Site, question: &Question<'_>) -> Option<Obstacle> {
     let mut elsewhere = question.data.values().filter(|data| data.org != site.org);
     elsewhere.find_map(|data| {
+        let tools = data.tools.clone()?;
         Some(Obstacle::Tools {
             owner: data.name.clone(),
             what: data.what.clone(),
-            tools: data.tools.clone()?,
+            tools,
         })
     })
 }
