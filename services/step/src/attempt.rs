@@ -134,6 +134,7 @@ impl Attempt {
             scratch: folders.work.clone(),
             readable: Some(vec![folders.inputs.clone()]),
             copied_bytes: Some(limits.disk_bytes),
+            keep_names: true,
         };
         let engine = Engine::new(settings)
             .with_executor(Arc::new(executor))

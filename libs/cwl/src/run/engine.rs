@@ -31,6 +31,9 @@ pub struct Settings {
     /// Most bytes that one run may have copied, for tools that change their inputs and for outputs; none for as many
     /// as it takes. Copies are made beside the tools, where no limit of theirs counts.
     pub copied_bytes: Option<u64>,
+    /// Outputs of one name come to lie in folders of their own, instead of under numbered names: for one who stores
+    /// them elsewhere.
+    pub keep_names: bool,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             scratch: std::env::temp_dir(),
             readable: None,
             copied_bytes: None,
+            keep_names: false,
         }
     }
 }
@@ -139,7 +143,9 @@ impl Engine {
             None => tool::run(document.process(), inputs, &scope, "", &shared)?,
         };
         let mut outputs = Value::Object(outputs);
-        Relocation::new(&folder, &scratch_path, &shared.guard).value(&mut outputs)?;
+        Relocation::new(&folder, &scratch_path, &shared.guard)
+            .keeping_names(self.settings.keep_names)
+            .value(&mut outputs)?;
         match outputs {
             Value::Object(outputs) => Ok(outputs),
             _ => Ok(Map::new()),

@@ -1,6 +1,6 @@
 //! Bringing the outputs of a run to where they are wanted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,9 @@ pub(super) struct Relocation<'r> {
     scratch: &'r Path,
     guard: &'r Guard,
     taken: HashMap<PathBuf, PathBuf>,
+    keep_names: bool,
+    /// Folders of ours for what would have the name of something else.
+    apart: HashSet<PathBuf>,
 }
 
 impl<'r> Relocation<'r> {
@@ -25,7 +28,15 @@ impl<'r> Relocation<'r> {
             scratch,
             guard,
             taken: HashMap::new(),
+            keep_names: false,
+            apart: HashSet::new(),
         }
+    }
+
+    /// What has the name of something else comes to lie in a folder of its own and keeps it; otherwise it is numbered.
+    pub(super) fn keeping_names(mut self, keep_names: bool) -> Self {
+        self.keep_names = keep_names;
+        self
     }
 
     /// Brings every file and folder in a value to the folder and completes its object: location, size
@@ -38,6 +49,11 @@ impl<'r> Relocation<'r> {
     fn object(&mut self, object: &mut Object, folder: &Path) -> Result<(), RunError> {
         let original = source(object);
         let target = self.free_name(folder, basename(object), original.as_deref());
+        if let Some(above) = target.parent().filter(|above| *above != folder) {
+            fs::create_dir_all(above)
+                .map_err(|error| RunError::io(format!("cannot make {}", above.display()), error))?;
+            self.apart.insert(above.to_owned());
+        }
         let is_file = text(object, "class") == Some("File");
         match (&original, is_file) {
             (Some(original), _) => {
@@ -70,15 +86,23 @@ impl<'r> Relocation<'r> {
         Ok(())
     }
 
-    /// The name, with a number where this run has used it for something else.
+    /// The name, with a number after or above it where this run has used it for something else.
     fn free_name(&self, folder: &Path, name: &str, original: Option<&Path>) -> PathBuf {
         let plain = folder.join(name);
         let (root, extension) = files::split_name(name);
-        let numbered = (2..).map(|number| folder.join(format!("{root}_{number}{extension}")));
+        // In the listing of a folder no folder may stand that the run did not make.
+        let apart = self.keep_names && folder == self.folder;
+        let numbered = (2..).map(|number: u64| match apart {
+            true => folder.join(number.to_string()).join(name),
+            false => folder.join(format!("{root}_{number}{extension}")),
+        });
         std::iter::once(plain.clone())
             .chain(numbered)
             .find(|path| match self.taken.get(path) {
-                None => true,
+                None => {
+                    let above = path.parent().unwrap_or(folder);
+                    !self.apart.contains(path) && !self.taken.contains_key(above)
+                }
                 Some(used_for) => original == Some(used_for.as_path()),
             })
             .unwrap_or(plain)

@@ -78,6 +78,7 @@ impl Bench {
             scratch: self.path("scratch"),
             readable: None,
             copied_bytes: None,
+            keep_names: false,
         }
     }
 

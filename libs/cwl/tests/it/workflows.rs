@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use oc_cwl::{Document, Engine, Event, Limits, Observer, Reference};
+use oc_cwl::{Document, Engine, Event, Limits, Observer, Reference, Settings};
 use serde_json::{Value, json};
 
 use crate::{Bench, document, text_of};
@@ -237,6 +237,26 @@ fn results_with_one_name_are_told_apart() {
         .collect();
     assert_eq!(names, ["word.txt", "word_2.txt"]);
     assert_eq!(text_of(&outputs["all"][1]), "b\n");
+}
+
+#[test]
+fn results_with_one_name_keep_it_where_names_are_kept() {
+    let bench = Bench::new();
+    let workflow = FILES.replace(
+        "all: {type: File, outputSource: join/out}",
+        "all: {type: 'File[]', outputSource: write/out, pickValue: all_non_null}",
+    );
+    let settings = Settings {
+        keep_names: true,
+        ..bench.settings()
+    };
+    let outputs = bench
+        .run_with(&Engine::new(settings), &workflow, "{words: [a, b, c]}")
+        .unwrap();
+    for (at, text) in ["a\n", "b\n", "c\n"].iter().enumerate() {
+        assert_eq!(outputs["all"][at]["basename"], "word.txt");
+        assert_eq!(text_of(&outputs["all"][at]), *text);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_kernel::{LeaseId, Name};
+use oc_kernel::{LeaseId, Name, ObjectKey};
 use oc_store::{OutboxEvent, Query, StoreError};
 use oc_trust::event::{BooksKey, Event as _, UsageEvent};
 use serde_json::Value;
@@ -245,16 +245,17 @@ fn place_outputs(
 ) -> Result<(String, Vec<WrittenObject>), String> {
     let mut value: Value = serde_json::from_str(named)
         .map_err(|error| format!("the runner's outputs are no JSON: {error}"))?;
-    let mut objects = Vec::new();
+    // One file may be several outputs.
+    let mut objects = BTreeMap::new();
     place(&mut value, attempt, outputs, &mut objects)?;
-    Ok((value.to_string(), objects))
+    Ok((value.to_string(), objects.into_values().collect()))
 }
 
 fn place(
     value: &mut Value,
     attempt: &Attempt,
     outputs: &Outputs,
-    objects: &mut Vec<WrittenObject>,
+    objects: &mut BTreeMap<ObjectKey, WrittenObject>,
 ) -> Result<(), String> {
     match value {
         Value::Array(items) => items
@@ -271,7 +272,7 @@ fn place(
                     format!("sha256${}", object.sha256).into(),
                 );
                 fields.insert("size".to_owned(), object.length.into());
-                objects.push(object);
+                objects.insert(object.key.clone(), object);
             }
             fields
                 .values_mut()

@@ -94,3 +94,41 @@ async fn outputs_that_are_stored_side_by_side_are_all_there_and_counted_once() {
         2 * FILES
     );
 }
+
+#[tokio::test]
+async fn one_file_that_is_several_outputs_is_told_as_one_object() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    let step = Step {
+        site: &south,
+        fragment: attempt.fragment,
+        attempt: attempt.attempt,
+        macaroon: south.stage.runs(attempt.attempt).await.macaroon,
+    };
+    for name in ["a/x.txt", "a/y.txt"] {
+        step.store(name, b"x").await;
+    }
+    let file = |name: &str| json!({"class": "File", "location": format!("output:a/{name}")});
+    let outputs = json!({"a": file("x.txt"), "b": [file("y.txt"), file("x.txt")],
+                         "d": {"class": "Directory", "basename": "d", "listing": [file("y.txt")]}});
+    south
+        .stage
+        .succeed(attempt.attempt, &outputs.to_string())
+        .await;
+    let events = attempt.watch(&north, &south, 0).await;
+    let result = events.into_iter().find_map(|event| match event.event {
+        Some(Event::Result(result)) => Some(result),
+        _ => None,
+    });
+    let result = result.unwrap();
+    let keys = result.objects.iter().map(|object| object.key.as_str());
+    let names: Vec<_> = keys.map(|key| key.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["x.txt", "y.txt"]);
+    let outputs: Value = serde_json::from_str(&result.outputs_json).unwrap();
+    assert_eq!(outputs["a"]["location"], outputs["b"][1]["location"]);
+    assert_eq!(
+        outputs["b"][0]["location"],
+        outputs["d"]["listing"][0]["location"]
+    );
+}
