@@ -46,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) uploads: Uploads,
     /// Requests for grants are taken one at a time.
     pub(crate) asking: tokio::sync::Mutex<()>,
+    /// Rooms are changed one change at a time: many at once would only make each other begin anew.
+    pub(crate) changing_rooms: tokio::sync::Mutex<()>,
     /// Received grants whose providers said that they have news.
     pub(crate) news: Mutex<BTreeSet<GrantId>>,
     pub(crate) metrics: Metrics,

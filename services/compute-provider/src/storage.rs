@@ -62,6 +62,7 @@ impl Provider {
         name: &Name,
         mut change: impl FnMut(&mut Room) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let _alone = self.changing_rooms.lock().await;
         let mut answer = None;
         let changed = self
             .shelf

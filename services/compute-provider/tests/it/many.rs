@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::attempts::story;
 use crate::node::Org;
-use crate::objects::shelf;
+use crate::objects::{call_as, shelf};
 use crate::work::{Attempt, Step};
 
 static ATTEMPTS: Collection = Collection::new("attempts", &[]);
@@ -131,4 +131,23 @@ async fn one_file_that_is_several_outputs_is_told_as_one_object() {
         outputs["b"][0]["location"],
         outputs["d"]["listing"][0]["location"]
     );
+}
+
+#[tokio::test]
+async fn many_objects_that_are_removed_at_once_all_go() {
+    const FILES: usize = 150;
+    let org = shelf().await;
+    let all = |method: &'static str| {
+        let org = &org;
+        let calls = (0..FILES).map(move |number| async move {
+            let key = format!("a/{number}");
+            call_as("operator", org, method, &key, &[], b"x").await.0
+        });
+        futures::future::join_all(calls)
+    };
+    let written = all("PUT").await;
+    assert!(written.iter().all(|status| *status == 201), "{written:?}");
+    let removed = all("DELETE").await;
+    assert!(removed.iter().all(|status| *status == 200), "{removed:?}");
+    assert_eq!(org.used("results").await["storage_bytes"], 0);
 }

@@ -1,5 +1,6 @@
 //! `opencloud storage`: what lies in storage of ours, and taking it away.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
@@ -167,12 +168,18 @@ async fn remove(context: &Context, arguments: RemoveArguments) -> Outcome {
     context.confirm(&format!(
         "Remove {what} from storage.{offer}? Nobody can bring them back, and runs and results that name them lose them."
     ))?;
-    let compute = context.client.compute();
-    stream::iter(doomed.iter().map(Ok::<_, CommandError>))
+    let (compute, removed) = (context.client.compute(), &Cell::new(0));
+    let done = stream::iter(doomed.iter().map(Ok::<_, CommandError>))
         .try_for_each_concurrent(AT_ONCE, |object| async move {
-            Ok(compute.delete_object(offer, &object.key).await?)
+            compute.delete_object(offer, &object.key).await?;
+            removed.set(removed.get() + 1);
+            Ok(())
         })
-        .await?;
+        .await;
+    if done.is_err() {
+        hint(&partly(removed.get(), doomed.len()));
+    }
+    done?;
     context.output.show(&doomed, |_| {
         anstream::println!("removed {what}");
     })?;
@@ -182,6 +189,15 @@ async fn remove(context: &Context, arguments: RemoveArguments) -> Outcome {
         ));
     }
     Ok(())
+}
+
+/// What is told where only a part could be removed.
+fn partly(removed: usize, of: usize) -> String {
+    format!(
+        "{removed} of {} were removed, {} are left",
+        counted(of, "object"),
+        of - removed
+    )
 }
 
 /// The objects of these keys, which must all be there.
@@ -215,6 +231,14 @@ async fn emptied(context: &Context, offer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_removal_that_ends_early_says_how_many_went() {
+        assert_eq!(
+            partly(21, 400),
+            "21 of 400 objects were removed, 379 are left"
+        );
+    }
 
     #[test]
     fn a_storage_is_named_as_an_offer_or_as_its_listing() {
