@@ -23,6 +23,7 @@ mod resolve;
 mod run;
 mod run_error;
 mod syntax;
+mod typed;
 mod write;
 
 pub use decimal::to_decimal_json;

@@ -25,8 +25,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::loader::Loader;
-use crate::resolve::{self, LocalFiles, Resolver, Sealed};
+use crate::resolve::{self, Resolver, Sealed};
 use crate::syntax::Mark;
+use crate::typed::Typed;
 use crate::{Finding, Limits, LoadError, Process, Severity};
 
 /// A loaded document: one process with everything it runs inside it.
@@ -48,13 +49,14 @@ impl Document {
         Loader::new(resolver, limits).document(uri)
     }
 
-    /// Loads a file; `file.cwl#main` picks one process of a `$graph`. Other files are read wherever the
-    /// document names them.
+    /// Loads a file, a pipe, or with `-` standard input; `file.cwl#main` picks one process of a `$graph`. Other files
+    /// are read wherever the document names them.
     ///
     /// # Errors
     /// As [`Document::load`].
     pub fn open(path: &str, limits: &Limits) -> Result<Self, LoadError> {
-        Self::load(&uri_of_argument(path), &LocalFiles::anywhere(), limits)
+        let typed = Typed::new(path);
+        Self::load(&typed.base(), &typed, limits)
     }
 
     /// Loads a document that is given as text and names no other file. `name` stands in for the file in

@@ -119,25 +119,37 @@ impl Resolver for LocalFiles {
         if let Some(roots) = &self.roots
             && !roots.iter().any(|root| real.starts_with(root))
         {
-            return Err(forbidden("it lies outside the folder of the document"));
+            return Err(forbidden(
+                "it lies outside the folder of the document: put it there or below",
+            ));
         }
         // Opening a pipe or a device could block for ever.
         if !real.is_file() {
             return Err(unreadable("it is no file".to_owned()));
         }
         let file = File::open(&real).map_err(|error| unreadable(error.to_string()))?;
-        let mut bytes = Vec::new();
-        file.take(limit as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| unreadable(error.to_string()))?;
-        if bytes.len() > limit {
-            return Err(ResolveError::TooLarge {
-                uri: display_uri(uri),
-                limit,
-            });
-        }
-        String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))
+        text(file, uri, limit)
     }
+}
+
+/// The text of a source that is found at a URI, up to a limit of bytes.
+pub(crate) fn text(source: impl Read, uri: &str, limit: usize) -> Result<String, ResolveError> {
+    let unreadable = |reason: String| ResolveError::Unreadable {
+        uri: display_uri(uri),
+        reason,
+    };
+    let mut bytes = Vec::new();
+    source
+        .take(limit as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() > limit {
+        return Err(ResolveError::TooLarge {
+            uri: display_uri(uri),
+            limit,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))
 }
 
 /// The `file://` URI of an absolute path.

@@ -5,20 +5,23 @@ use serde_json::{Map, Value};
 
 use super::accept::accept;
 use crate::load::{expand, resolve_locations};
-use crate::resolve::{self, LocalFiles, Resolver};
+use crate::resolve::{self, Resolver as _};
 use crate::syntax::{self, SyntaxError};
-use crate::{Document, Finding, Limits, LoadError, Requirement, Severity, uri_of_argument};
+use crate::typed::Typed;
+use crate::{Document, Finding, Limits, LoadError, Requirement, Severity};
 
 /// The field of an input object that adds requirements (CWL v1.2, section 3.7).
 const REQUIREMENTS: &str = "cwl:requirements";
 
-/// Reads an input object (YAML or JSON) from a local file. Relative locations in it become absolute.
+/// Reads an input object (YAML or JSON) from a local file, a pipe, or with `-` standard input. Relative locations in
+/// it become absolute; those of a pipe are seen from the current folder.
 ///
 /// # Errors
 /// When the file cannot be read or is no map.
 pub fn read_inputs(path: &str, limits: &Limits) -> Result<Map<String, Value>, LoadError> {
-    let uri = uri_of_argument(path);
-    let text = LocalFiles::anywhere()
+    let typed = Typed::new(path);
+    let uri = typed.base();
+    let text = typed
         .fetch(&uri, limits.bytes)
         .map_err(|error| fault(&uri, 1, 1, error.to_string()))?;
     parse_inputs(&text, &uri, limits)

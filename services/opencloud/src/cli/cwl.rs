@@ -21,7 +21,7 @@ use super::{document, exit_code};
 pub(crate) enum CwlCommand {
     /// Check a document; print every fault as file:line:column: message
     Check {
-        /// The document; file.cwl#id picks one process of several
+        /// The document, `-` for standard input; file.cwl#id picks one process of several
         doc: String,
     },
     /// Print a document with all that it names in its folder and below as one JSON document, a $graph
@@ -44,9 +44,9 @@ pub(crate) struct RunArguments {
     /// Never use a container: a tool that requires one is unsupported (exit 33)
     #[arg(long, overrides_with = "no_container")]
     no_container: bool,
-    /// The document; file.cwl#id picks one process of several
+    /// The document, `-` for standard input; file.cwl#id picks one process of several
     doc: String,
-    /// The input object, in YAML or JSON
+    /// The input object, in YAML or JSON; `-` for standard input
     job: Option<String>,
 }
 

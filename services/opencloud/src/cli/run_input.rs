@@ -8,7 +8,7 @@ use oc_proto::pipeline::v1::{DatasetInput, InputValue, ListingRef, input_value};
 use oc_proto::types::v1::DatasetQuery;
 use serde_json::{Value, json};
 
-use super::file::unreadable;
+use super::file::{self, unreadable};
 use super::query::QueryArguments;
 use super::upload::Uploads;
 use super::{CommandError, Context, find};
@@ -87,6 +87,8 @@ async fn from_file(
     uploads: &mut Uploads<'_>,
 ) -> Result<BTreeMap<String, InputValue>, CommandError> {
     let path = file.path;
+    // A pipe is not waited for.
+    file::open(path).map_err(|error| unreadable(path, &error))?;
     let real = path
         .canonicalize()
         .map_err(|error| unreadable(path, &error))?;
