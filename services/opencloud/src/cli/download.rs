@@ -20,7 +20,7 @@ use super::output::{counted, safe};
 use super::result_tree::Tree;
 use super::{CommandError, Context, Outcome, progress};
 
-/// The file with the output object.
+/// The file with the output object, where no output is called so.
 const OUTPUTS: &str = "outputs.json";
 /// Most files that are named one by one.
 pub(crate) const NAMED: usize = 20;
@@ -51,7 +51,7 @@ async fn fetch_all(context: &Context, tree: &Tree<'_>, folder: &Path) -> Outcome
             .map_err(|error| cannot("open", folder, &error))?,
     };
     let object = serde_json::to_string_pretty(&tree.outputs).map_err(anyhow::Error::from)? + "\n";
-    let (outputs, whole) = (PathBuf::from(OUTPUTS), made_of(&object));
+    let (outputs, whole) = (tree.beside(OUTPUTS), made_of(&object));
     let mut there = BTreeSet::new();
     let mut replaced = Vec::new();
     let files = tree.files.iter().map(|(path, file)| (path, *file));

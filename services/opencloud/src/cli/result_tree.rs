@@ -113,23 +113,36 @@ impl<'a> Tree<'a> {
         plain
     }
 
+    /// A name for a file beside the folders of the outputs, where no output lies.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        let places = self.files.keys().chain(&self.folders);
+        let outputs: BTreeSet<_> = places.filter_map(|path| path.iter().next()).collect();
+        let mut names = numbered(name);
+        let free = names.find(|name| !outputs.contains(name.as_ref() as &std::ffi::OsStr));
+        free.unwrap_or_default().into()
+    }
+
     /// The name, with a number where something else has it, as CWL runners number what they bring together.
     fn free(&self, below: &Path, name: &str, file: Option<&ResultFile>) -> PathBuf {
-        let plain = Path::new(name);
-        let stem = plain.file_stem().unwrap_or_default().to_string_lossy();
-        let extension = plain.extension().map(|it| it.to_string_lossy());
-        let numbered = (2..).map(|number: u64| match &extension {
-            Some(extension) => format!("{stem}_{number}.{extension}"),
-            None => format!("{stem}_{number}"),
-        });
-        let names = std::iter::once(name.to_owned()).chain(numbered);
-        let mut paths = names.map(|name| below.join(name));
+        let mut paths = numbered(name).map(|name| below.join(name));
         let free = paths.find(|path| match self.files.get(path) {
             Some(used) => file.is_some_and(|file| file.object == used.object),
             None => !self.folders.contains(path),
         });
         free.unwrap_or_default()
     }
+}
+
+/// The name, then the same with numbers before its extension.
+fn numbered(name: &str) -> impl Iterator<Item = String> {
+    let plain = Path::new(name);
+    let stem = plain.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = plain.extension().map(|it| it.to_string_lossy());
+    let numbered = (2..).map(move |number: u64| match &extension {
+        Some(extension) => format!("{stem}_{number}.{extension}"),
+        None => format!("{stem}_{number}"),
+    });
+    std::iter::once(name.to_owned()).chain(numbered)
 }
 
 /// The output object of a run.
@@ -232,6 +245,16 @@ mod tests {
         ];
         assert_eq!(places, expected);
         assert!(tree.folders.contains(Path::new("all/d/empty")));
+    }
+
+    #[test]
+    fn the_file_of_the_outputs_takes_no_name_of_one() {
+        let named = |output: &str| {
+            let results = results(&json!({output: file("1", "a.txt")}), &["1"]);
+            Tree::of(&results).unwrap().beside("outputs.json")
+        };
+        assert_eq!(named("all"), Path::new("outputs.json"));
+        assert_eq!(named("outputs.json"), Path::new("outputs_2.json"));
     }
 
     #[test]
