@@ -41,6 +41,7 @@ mod tool;
 mod typed;
 mod upload;
 mod usage;
+mod usage_correct;
 mod usage_disputed;
 mod usage_verify;
 mod user;

@@ -3,16 +3,19 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Subcommand, ValueEnum};
 use oc_client::Export;
 use oc_kernel::Money;
-use oc_proto::accounting::v1::{CorrectUsageRequest, GetBooksResponse, SettleBooksResponse};
+use oc_proto::accounting::v1::{GetBooksResponse, SettleBooksResponse};
 use oc_proto::types::v1::Cause;
 
 use super::ids::ShortIds;
 use super::names::Names;
 use super::output::{Field, fields, safe};
-use super::{CommandError, Context, Outcome, find, ids, size, usage_disputed, usage_verify, when};
+use super::{
+    CommandError, Context, Outcome, find, ids, size, usage_correct, usage_disputed, usage_verify,
+    when,
+};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum By {
@@ -95,55 +98,7 @@ pub(crate) enum UsageCommand {
         grant: String,
     },
     /// As the provider: put another record in place of a wrong one; what is not named stays
-    Correct(Correction),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Correction {
-    /// Record, as `usage records` and the dispute name it, or the begin of its id
-    record: String,
-    #[command(flatten)]
-    figures: Figures,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = true)]
-struct Figures {
-    /// Wall time in milliseconds
-    #[arg(long, value_name = "MS")]
-    wall_ms: Option<u64>,
-    /// Processor time in milliseconds
-    #[arg(long, value_name = "MS")]
-    cpu_ms: Option<u64>,
-    /// Highest memory in bytes
-    #[arg(long, value_name = "BYTES")]
-    memory: Option<u64>,
-    /// Bytes in
-    #[arg(long, value_name = "BYTES")]
-    bytes_in: Option<u64>,
-    /// Bytes out
-    #[arg(long, value_name = "BYTES")]
-    bytes_out: Option<u64>,
-    /// Bytes stored times seconds
-    #[arg(long, value_name = "BYTE-SECONDS")]
-    stored: Option<u64>,
-}
-
-impl Figures {
-    fn changes(&self) -> String {
-        let named = [
-            ("wall time", self.wall_ms, " ms"),
-            ("processor time", self.cpu_ms, " ms"),
-            ("memory", self.memory, " bytes"),
-            ("in", self.bytes_in, " bytes"),
-            ("out", self.bytes_out, " bytes"),
-            ("stored", self.stored, " byte-seconds"),
-        ];
-        let named = named
-            .into_iter()
-            .filter_map(|(name, value, unit)| Some(format!("{name} {}{unit}", value?)));
-        named.collect::<Vec<_>>().join(", ")
-    }
+    Correct(usage_correct::Correction),
 }
 
 /// An objection and what to do about it, on one line.
@@ -334,41 +289,12 @@ pub(crate) async fn run(context: &Context, command: UsageCommand) -> Outcome {
             })?;
             settled(&answer)
         }
-        UsageCommand::Correct(correction) => {
-            let record = ids::record(context, &correction.record).await?;
-            context.confirm(&format!(
-                "Put another record in place of {record}, with {}? The old one stays in the books.",
-                correction.figures.changes()
-            ))?;
-            let request = CorrectUsageRequest {
-                record_id: record,
-                wall_ms: correction.figures.wall_ms,
-                cpu_ms: correction.figures.cpu_ms,
-                peak_memory_bytes: correction.figures.memory,
-                bytes_in: correction.figures.bytes_in,
-                bytes_out: correction.figures.bytes_out,
-                storage_byte_seconds: correction.figures.stored,
-            };
-            let answer = accounting.correct(&request).await?;
-            context.output.show(&answer, |answer| {
-                let record = answer.record.clone().unwrap_or_default();
-                anstream::println!(
-                    "{} stands in place of {}: {} {}. The consumer countersigns it when it settles next.",
-                    safe(&record.record_id),
-                    safe(&record.corrects),
-                    Money(record.charge_micros),
-                    safe(&record.currency)
-                );
-            })
-        }
+        UsageCommand::Correct(correction) => usage_correct::run(context, &correction).await,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
-    use super::super::Arguments;
     use super::*;
 
     #[test]
@@ -408,22 +334,5 @@ mod tests {
             let disputed = books(countersigned, vec![Cause::default()]);
             assert_eq!(disputed, "disputed, 2 records are signed by both");
         }
-    }
-
-    #[test]
-    fn a_correction_names_at_least_one_figure() {
-        let line = ["opencloud", "usage", "correct", "att-1"];
-        assert!(Arguments::try_parse_from(line).is_err());
-        let named = line
-            .into_iter()
-            .chain(["--wall-ms", "900", "--bytes-out", "7"]);
-        let parsed = Arguments::try_parse_from(named).unwrap();
-        let super::super::Command::Usage(UsageCommand::Correct(correction)) = parsed.command else {
-            panic!("another command");
-        };
-        assert_eq!(
-            correction.figures.changes(),
-            "wall time 900 ms, out 7 bytes"
-        );
     }
 }
