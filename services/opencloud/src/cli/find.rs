@@ -136,6 +136,24 @@ pub(crate) async fn listing_ref(
     }
 }
 
+/// As [`listing_ref`] for storage, whose offer may be named as well as its listing: `results` is `storage.results`.
+pub(crate) async fn storage_ref(
+    context: &Context,
+    text: &str,
+) -> Result<(String, String), CommandError> {
+    let (owner, name) = listing_ref(context, text).await?;
+    Ok((owner, format!("{STORAGE}{}", storage_name(&name))))
+}
+
+/// What the listings of storage begin with, before the name of the offer.
+const STORAGE: &str = "storage.";
+
+/// The name of a storage offer, also where its listing or `OWNER/LISTING` was typed.
+pub(crate) fn storage_name(text: &str) -> &str {
+    let listing = text.rsplit('/').next().unwrap_or(text);
+    listing.strip_prefix(STORAGE).unwrap_or(listing)
+}
+
 /// The listing that `OWNER/LISTING` names.
 pub(crate) async fn listing(context: &Context, text: &str) -> Result<Listing, CommandError> {
     let (owner, listing) = listing_ref(context, text).await?;
@@ -187,6 +205,18 @@ mod tests {
                 .unwrap_err()
                 .contains("no organisation")
         );
+    }
+
+    #[test]
+    fn storage_is_named_by_its_offer_or_its_listing() {
+        for text in [
+            "results",
+            "storage.results",
+            "North/storage.results",
+            "North/results",
+        ] {
+            assert_eq!(storage_name(text), "results", "{text}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) struct WhatArguments {
     // For every input that is a dataset and does not say it itself.
     #[command(flatten)]
     query: QueryArguments,
-    /// OWNER/LISTING of the storage for the results [default: our first storage offer]
+    /// Storage for the results, NAME of ours or OWNER/LISTING [default: our first storage offer]
     #[arg(long, value_name = "LISTING")]
     storage: Option<String>,
     /// Prefix of the results' keys
@@ -107,7 +107,7 @@ impl WhatArguments {
             run_input::read(context, file, &self.single, &self.query, &mut uploads).await?;
         let storage = match &self.storage {
             Some(text) => {
-                let (owner, listing_id) = find::listing_ref(context, text).await?;
+                let (owner, listing_id) = find::storage_ref(context, text).await?;
                 Some(ListingRef { owner, listing_id })
             }
             None => None,
@@ -117,7 +117,7 @@ impl WhatArguments {
             let (step, org) = text.split_once('=').ok_or_else(|| {
                 CommandError::input(format!("`{text}` is no placement: write STEP=ORGANISATION"))
             })?;
-            placement.insert(step.to_owned(), find::organisation(context, org).await?);
+            placement.insert(step.to_owned(), find::usable(context, org).await?);
         }
         let request = RunRequest {
             cwl,
@@ -146,11 +146,12 @@ fn is_meant_as_file(path: &Path) -> bool {
 }
 
 pub(crate) async fn plan(context: &Context, arguments: PlanArguments) -> Outcome {
-    let (request, _) = arguments.what.request(context).await?;
+    let (request, uploads) = arguments.what.request(context).await?;
     let plan = match context.client.pipeline().plan(&request).await {
         Ok(plan) => plan,
         Err(error) => return Err(refused(context, &request, error).await),
     };
+    uploads.fit().await?;
     let names = Names::of(context).await;
     context.output.show(&plan, |plan| show_plan(plan, &names))
 }
@@ -193,6 +194,7 @@ async fn begin(
     let pipeline = context.client.pipeline();
     if !context.yes || !uploads.is_empty() {
         let plan = pipeline.plan(&request).await?;
+        uploads.fit().await?;
         if plan.cost_micros > 0 {
             context.confirm(&format!("This costs {}. Start it?", cost(&plan)))?;
         }

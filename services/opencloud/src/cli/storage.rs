@@ -10,7 +10,7 @@ use oc_proto::types::v1::ObjectRef;
 use serde::Serialize;
 
 use super::output::{counted, hint};
-use super::{CommandError, Context, Outcome, size, when};
+use super::{CommandError, Context, Outcome, find, size, when};
 
 /// Objects that are removed at a time.
 const AT_ONCE: usize = 8;
@@ -88,15 +88,9 @@ pub(crate) async fn run(context: &Context, command: StorageCommand) -> Outcome {
     }
 }
 
-/// The name of an offer, also where its listing was typed.
-fn offer_of(text: &str) -> &str {
-    let listing = text.rsplit('/').next().unwrap_or(text);
-    listing.strip_prefix("storage.").unwrap_or(listing)
-}
-
 async fn list(context: &Context, storage: Option<String>, prefix: &str) -> Outcome {
     let offers = match storage {
-        Some(storage) => vec![offer_of(&storage).to_owned()],
+        Some(storage) => vec![find::storage_name(&storage).to_owned()],
         None => {
             let offers = context.client.compute().offers().await?;
             let storage = |kind: i32| kind == i32::from(OfferKind::Storage);
@@ -148,7 +142,7 @@ async fn user_names(context: &Context) -> BTreeMap<String, String> {
 }
 
 async fn remove(context: &Context, arguments: RemoveArguments) -> Outcome {
-    let offer = offer_of(&arguments.storage);
+    let offer = find::storage_name(&arguments.storage);
     let doomed = match &arguments.prefix {
         None if arguments.all => stored(context, offer, "").await?,
         Some(prefix) => stored(context, offer, prefix).await?,
@@ -238,13 +232,6 @@ mod tests {
             partly(21, 400),
             "21 of 400 objects were removed, 379 are left"
         );
-    }
-
-    #[test]
-    fn a_storage_is_named_as_an_offer_or_as_its_listing() {
-        for text in ["results", "storage.results", "North/storage.results"] {
-            assert_eq!(offer_of(text), "results");
-        }
     }
 
     #[test]

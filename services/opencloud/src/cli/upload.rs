@@ -34,6 +34,9 @@ struct Measured {
     value: Value,
 }
 
+/// Some of the files of a command, with their paths.
+type Files<'a> = Vec<(&'a Path, &'a Measured)>;
+
 /// The files of this machine that one command names.
 pub(crate) struct Uploads<'a> {
     context: &'a Context,
@@ -126,21 +129,23 @@ impl<'a> Uploads<'a> {
         self.files.is_empty()
     }
 
+    /// An error where the files that are not there yet find no room.
+    pub(crate) async fn fit(&self) -> Outcome {
+        let Some(Place { offer, .. }) = &self.place else {
+            return Ok(());
+        };
+        let (_, missing) = self.by_presence(offer).await?;
+        self.has_room(offer, &missing).await
+    }
+
     /// Sends the files that are not there yet, if all of them find room.
     pub(crate) async fn send(&self) -> Outcome {
         let Some(Place { offer, .. }) = &self.place else {
             return Ok(());
         };
-        let compute = self.context.client.compute();
-        let mut missing = Vec::new();
-        for (path, file) in &self.files {
-            let there = compute.objects(offer, &file.key).await?;
-            let is_same =
-                |object: &ObjectRef| object.key == file.key && object.sha256 == file.sha256;
-            match there.iter().any(is_same) {
-                true => self.tell(path, "lies already as", offer, file),
-                false => missing.push((path, file)),
-            }
+        let (there, missing) = self.by_presence(offer).await?;
+        for (path, file) in there {
+            self.tell(path, "lies already as", offer, file);
         }
         self.has_room(offer, &missing).await?;
         for (path, file) in missing {
@@ -150,8 +155,24 @@ impl<'a> Uploads<'a> {
         Ok(())
     }
 
+    /// The files that lie in storage already, and those that do not.
+    async fn by_presence(&self, offer: &str) -> Result<(Files<'_>, Files<'_>), CommandError> {
+        let compute = self.context.client.compute();
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        for (path, file) in &self.files {
+            let stored = compute.objects(offer, &file.key).await?;
+            let is_same =
+                |object: &ObjectRef| object.key == file.key && object.sha256 == file.sha256;
+            match stored.iter().any(is_same) {
+                true => there.push((path.as_path(), file)),
+                false => missing.push((path.as_path(), file)),
+            }
+        }
+        Ok((there, missing))
+    }
+
     /// An error that names the storage and the largest file where they do not fit into what is free now.
-    async fn has_room(&self, offer: &str, missing: &[(&PathBuf, &Measured)]) -> Outcome {
+    async fn has_room(&self, offer: &str, missing: &Files<'_>) -> Outcome {
         let Some((largest, _)) = missing.iter().max_by_key(|(_, file)| file.length) else {
             return Ok(());
         };
@@ -227,7 +248,7 @@ async fn place(context: &Context, named: Option<&str>) -> Result<Place, CommandE
     let own = context.client.discovery().identity().await?.org_id;
     let user = context.client.backend().me().await?.name;
     let named = match named {
-        Some(text) => Some(find::listing_ref(context, text).await?),
+        Some(text) => Some(find::storage_ref(context, text).await?),
         None => None,
     };
     let named = named.filter(|(owner, _)| *owner == own);
@@ -243,9 +264,7 @@ async fn place(context: &Context, named: Option<&str>) -> Result<Place, CommandE
             found.into_iter().map(|listing| listing.listing_id).min()
         }
     };
-    let offer = listing
-        .as_deref()
-        .and_then(|it| it.strip_prefix("storage."));
+    let offer = listing.as_deref().map(find::storage_name);
     let offer = offer.ok_or_else(|| {
         CommandError::input(
             "there is no storage of ours to upload to: make one with `opencloud offer storage inputs --size 10GiB`",
