@@ -9,6 +9,7 @@ mod context;
 pub(crate) mod cwl;
 pub(crate) mod dataset;
 pub(crate) mod dataset_import;
+mod default_files;
 mod doctor;
 mod document;
 mod download;

@@ -1,6 +1,6 @@
 //! `opencloud cwl`: checking, packing and running CWL documents on this machine, without a node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ struct Fault<'a> {
 
 fn check(doc: &str, output: Output) -> ExitCode {
     let findings = match Document::open(doc, &Limits::default()) {
-        Ok(document) => document.check(),
+        Ok(document) => [document.check(), document::outside(Path::new(doc))].concat(),
         Err(error) => error.into_findings(),
     };
     let faults = findings.iter().map(|finding| Fault {

@@ -12,6 +12,7 @@ use oc_cwl::{
 };
 
 use super::CommandError;
+use super::default_files::left_behind;
 use super::file::{self, unreadable};
 use super::output::{Output, hint};
 
@@ -34,19 +35,63 @@ pub(crate) fn is_there(named: &Path) -> bool {
 /// # Errors
 /// When it cannot be read; with all faults when it cannot be packed.
 pub(crate) fn read(named: &Path, output: Output) -> Result<String, CommandError> {
-    let (path, id) = parts(named);
-    let text = file::text(&path)?;
-    let (loaded, files) = load(&path, id)?;
-    if let Some(note) = loaded.as_ref().ok().and_then(left_behind)
+    let (text, document) = load_for_node(named)?;
+    if let Some(note) = document.as_ref().and_then(left_behind)
         && !output.is_json()
     {
         hint(&note);
     }
-    // A document of one file is judged by the node, which tells lines of the same text.
-    if files <= 1 && id.is_none() {
-        return Ok(text);
+    Ok(text)
+}
+
+/// As [`read`] for a run: the text, and the document where it could be read here.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn load_for_node(named: &Path) -> Result<(String, Option<Document>), CommandError> {
+    let (path, id) = parts(named);
+    let text = file::text(&path)?;
+    let (loaded, files) = load(&path, id)?;
+    // A document of one file is judged by the node, which tells lines of the same text; not one that names that file.
+    if files <= 1 && id.is_none() && is_same_alone(&text, &loaded) {
+        return Ok((text, loaded.ok()));
     }
-    Ok(to_decimal_json(&checked(loaded)?.pack()))
+    let document = checked(loaded)?;
+    Ok((to_decimal_json(&document.pack()), Some(document)))
+}
+
+/// True when the text without its file is as good, or has the same faults.
+fn is_same_alone(text: &str, loaded: &Result<Document, LoadError>) -> bool {
+    let messages = |error: &LoadError| {
+        let findings = error.findings().iter();
+        findings.map(|it| it.message.clone()).collect::<Vec<_>>()
+    };
+    match (
+        Document::parse(text, "document", &Limits::default()),
+        loaded,
+    ) {
+        (Ok(_), _) => true,
+        (Err(alone), Err(here)) => messages(&alone) == messages(here),
+        (Err(_), Ok(_)) => false,
+    }
+}
+
+/// What a document names outside its folder, which may run here and goes to no node, as warnings.
+pub(crate) fn outside(named: &Path) -> Vec<Finding> {
+    let (path, id) = parts(named);
+    if !path.is_file() {
+        return Vec::new();
+    }
+    let faults = match load(&path, id) {
+        Ok((Err(error), _)) => error.into_findings(),
+        _ => Vec::new(),
+    };
+    let warning = |fault: Finding| Finding {
+        severity: Severity::Warning,
+        message: format!("{}, or no node takes it", fault.message),
+        ..fault
+    };
+    faults.into_iter().map(warning).collect()
 }
 
 /// A document with all files that it names.
@@ -57,19 +102,6 @@ pub(crate) fn open(named: &Path) -> Result<Document, CommandError> {
     let (path, id) = parts(named);
     let (loaded, _) = load(&path, id)?;
     checked(loaded)
-}
-
-/// What is said of a document that names files of this machine, as a default does: they do not go with it.
-fn left_behind(document: &Document) -> Option<String> {
-    let files = document.named_files();
-    let paths = files.iter().filter_map(|uri| oc_cwl::path_of_uri(uri));
-    let paths: Vec<_> = paths.map(|path| path.display().to_string()).collect();
-    (!paths.is_empty()).then(|| {
-        format!(
-            "the document names {}, which is not sent with it: give the input by --input NAME=@PATH",
-            paths.join(", ")
-        )
-    })
 }
 
 fn checked(loaded: Result<Document, LoadError>) -> Result<Document, CommandError> {
@@ -167,8 +199,9 @@ mod tests {
             ("bad.cwl", "inner/bad.cwl:2:"),
             (
                 "../tool.cwl",
-                "tool.cwl` is not allowed here: it lies outside",
+                "tool.cwl` is not allowed here: it lies outside the folder of the document: put it there",
             ),
+            ("wf.cwl", "wf.cwl:5:35: this process runs itself"),
             ("gone.cwl", "gone.cwl"),
         ] {
             let path = inner.join("wf.cwl");
@@ -179,17 +212,21 @@ mod tests {
     }
 
     #[test]
-    fn files_that_a_document_names_as_defaults_are_told() {
+    fn what_lies_outside_is_a_warning_where_it_is_only_checked() {
         let base = tempfile::tempdir().unwrap();
-        let path = base.path().join("wf.cwl");
-        let tool = TOOL.replace(
-            "inputs: []",
-            "inputs: {f: {type: File, default: {class: File, path: near.txt}}}",
+        let inner = base.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::write(base.path().join("tool.cwl"), TOOL).unwrap();
+        let path = inner.join("wf.cwl");
+        std::fs::write(&path, workflow("../tool.cwl")).unwrap();
+        let warnings = outside(&path);
+        let shown = warnings[0].to_string();
+        assert!(
+            shown.contains("wf.cwl:5:") && shown.ends_with("no node takes it (warning)"),
+            "{shown}"
         );
-        std::fs::write(&path, tool).unwrap();
-        let note = left_behind(&open(&path).unwrap()).unwrap();
-        assert!(note.contains("near.txt, which is not sent"), "{note}");
-        std::fs::write(&path, TOOL).unwrap();
-        assert_eq!(left_behind(&open(&path).unwrap()), None);
+        std::fs::write(inner.join("tool.cwl"), TOOL).unwrap();
+        std::fs::write(&path, workflow("tool.cwl")).unwrap();
+        assert_eq!(outside(&path), []);
     }
 }

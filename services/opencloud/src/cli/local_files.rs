@@ -101,18 +101,22 @@ pub(crate) fn collect(value: &Value, paths: &mut BTreeSet<PathBuf>) {
 
 /// The first file or folder of a value that lies outside a folder, links followed.
 pub(crate) fn outside(value: &Value, folder: &Path) -> Option<PathBuf> {
+    first(value, &|path| match path.canonicalize() {
+        Ok(real) => !real.starts_with(folder),
+        // Whoever reads it says so.
+        Err(_) => false,
+    })
+}
+
+/// The first file or folder of this machine in a value that is one of those that are looked for.
+pub(crate) fn first(value: &Value, is_wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
     match value {
-        Value::Array(items) => items.iter().find_map(|item| outside(item, folder)),
+        Value::Array(items) => items.iter().find_map(|item| first(item, is_wanted)),
         Value::Object(fields) => {
             let class = fields.get("class").and_then(Value::as_str);
             let path = matches!(class, Some("File" | "Directory")).then(|| path_of(fields));
-            let strange = |path: &PathBuf| match path.canonicalize() {
-                Ok(real) => !real.starts_with(folder),
-                // Whoever reads it says so.
-                Err(_) => false,
-            };
-            let path = path.flatten().filter(strange);
-            path.or_else(|| fields.values().find_map(|field| outside(field, folder)))
+            let path = path.flatten().filter(|path| is_wanted(path));
+            path.or_else(|| fields.values().find_map(|field| first(field, is_wanted)))
         }
         _ => None,
     }

@@ -17,7 +17,8 @@ use super::run_input::JobFile;
 use super::upload::Uploads;
 use super::workflow::{self, Outline};
 use super::{
-    CommandError, Context, Outcome, document, find, follow, results, run_input, runs, size,
+    CommandError, Context, Outcome, default_files, document, find, follow, results, run_input,
+    runs, size,
 };
 
 /// What to run, on what, and where to.
@@ -86,12 +87,15 @@ impl WhatArguments {
                 path.display()
             )));
         }
+        let mut document = None;
         let (cwl, workflow, name) = if there {
             let stem = path
                 .file_stem()
                 .and_then(|stem| stem.to_str())
                 .unwrap_or("workflow");
-            (document::read(path, context.output)?, None, stem.to_owned())
+            let (cwl, loaded) = document::load_for_node(path)?;
+            document = loaded;
+            (cwl, None, stem.to_owned())
         } else {
             let (owner, listing_id) = find::listing_ref(context, &self.workflow).await?;
             let name = listing_id.clone();
@@ -105,6 +109,9 @@ impl WhatArguments {
         let file = file.as_ref();
         let inputs =
             run_input::read(context, file, &self.single, &self.query, &mut uploads).await?;
+        if let Some(document) = &document {
+            default_files::refuse(document, |input| inputs.contains_key(input))?;
+        }
         let storage = match &self.storage {
             Some(text) => {
                 let (owner, listing_id) = find::storage_ref(context, text).await?;
