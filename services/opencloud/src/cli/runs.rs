@@ -2,6 +2,8 @@
 
 use clap::Args;
 use oc_kernel::Money;
+use oc_proto::compute::v1::Grant;
+use oc_proto::federation::v1::GrantState;
 use oc_proto::json::Word as _;
 use oc_proto::pipeline::v1::{FragmentState, Run, RunFragment, RunState};
 
@@ -101,9 +103,10 @@ pub(crate) async fn retry(context: &Context, arguments: RunId) -> Outcome {
     let pipeline = context.client.pipeline();
     if !context.yes {
         let planned = pipeline.run(&run).await?;
+        // Grants are for operators; for others the node judges them, after the question.
+        let grants = context.client.compute().grants(false).await;
         // One that cannot be started again is refused without a question.
-        let over = matches!(planned.state(), RunState::Failed | RunState::Cancelled);
-        if over && planned.cost_micros > 0 {
+        if can_start_again(&planned, &grants.unwrap_or_default()) && planned.cost_micros > 0 {
             let most = format!("{} {}", Money(planned.cost_micros), planned.currency);
             context.confirm(&format!(
                 "What failed or was not reached starts again, for at most {most} more. Start it?"
@@ -115,6 +118,23 @@ pub(crate) async fn retry(context: &Context, arguments: RunId) -> Outcome {
         anstream::println!("{} is {}", run.run_id, state(run));
         hint(&watch(&run.run_id));
     })
+}
+
+/// True for a run that is over, unless what is left of it was planned under a grant that is over too.
+fn can_start_again(run: &Run, grants: &[Grant]) -> bool {
+    let is_over = |grant: &Grant| {
+        matches!(
+            grant.state(),
+            GrantState::Ended | GrantState::Revoked | GrantState::Expired
+        )
+    };
+    let left = run.fragments.iter();
+    let mut left = left.filter(|fragment| fragment.state() != FragmentState::Succeeded);
+    matches!(run.state(), RunState::Failed | RunState::Cancelled)
+        && !left.any(|fragment| {
+            let mut over = grants.iter().filter(|grant| is_over(grant));
+            over.any(|grant| grant.grant_id == fragment.grant_id)
+        })
 }
 
 pub(crate) async fn explain(context: &Context, arguments: RunId) -> Outcome {
@@ -194,4 +214,42 @@ fn took(start_ms: u64, end_ms: u64) -> String {
         return String::new();
     }
     when::show_span(end_ms - start_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_whose_rest_has_a_grant_that_is_over_does_not_start_again() {
+        let fragment = |grant: &str, state: FragmentState| RunFragment {
+            grant_id: grant.to_owned(),
+            state: state.into(),
+            ..RunFragment::default()
+        };
+        let grant = |id: &str, state: GrantState| Grant {
+            grant_id: id.to_owned(),
+            state: state.into(),
+            ..Grant::default()
+        };
+        let grants = [
+            grant("alive", GrantState::Active),
+            grant("over", GrantState::Ended),
+        ];
+        let mut run = Run {
+            state: RunState::Failed.into(),
+            fragments: vec![
+                fragment("over", FragmentState::Succeeded),
+                fragment("alive", FragmentState::Failed),
+                fragment("", FragmentState::Failed),
+            ],
+            ..Run::default()
+        };
+        assert!(can_start_again(&run, &grants));
+        run.fragments[1].grant_id = "over".to_owned();
+        assert!(!can_start_again(&run, &grants));
+        assert!(can_start_again(&run, &[]));
+        run.set_state(RunState::Succeeded);
+        assert!(!can_start_again(&run, &[]));
+    }
 }
