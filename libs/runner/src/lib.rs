@@ -2,12 +2,14 @@
 //! document a line. `services/step/README.md` describes the whole protocol.
 //!
 //! compute-provider writes what `oc-step` reads and the other way round, and neither may import the other: this is
-//! the one place where both spell it. It only holds the types. It knows no process, no file and no rule about what
+//! the one place where both spell it. It only holds the types, and how long their texts may be. It knows no process, no file and no rule about what
 //! may run, and both sides are of one release, so it has no versions.
 
+mod bounds;
 mod event;
 mod job;
 
+pub use bounds::{LINE, MESSAGE, OUTPUT_OBJECT, STEP, too_large};
 pub use event::{End, Event, Phase, Report, Used};
 pub use job::{Input, Job, Limits};
 

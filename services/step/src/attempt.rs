@@ -21,9 +21,6 @@ use crate::stage::{fetch_inputs, locate_inputs};
 use crate::stop::Stop;
 use crate::usage::UsageSum;
 
-/// Most bytes of an output object as JSON: it goes home in one message and lies in documents on both sides.
-const OUTPUT_OBJECT: usize = 2 << 20;
-
 /// Everything an attempt works with.
 pub struct Attempt {
     /// What to do.
@@ -84,10 +81,8 @@ impl Attempt {
         self.begin(Phase::Storing);
         let named = Outputs::name(&mut outputs, &folders)?;
         let length = serde_json::to_vec(&outputs).map_or(0, |text| text.len());
-        if length > OUTPUT_OBJECT {
-            return Err(StepError::OverLimit(format!(
-                "the output object has {length} bytes, and may have {OUTPUT_OBJECT}: write large values to files"
-            )));
+        if let Some(fault) = oc_runner::too_large(length) {
+            return Err(StepError::OverLimit(fault));
         }
         named.tell_renamed(&self.reporter);
         let stored = named.store(&node, &self.reporter, job.limits.output_bytes);

@@ -7,13 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use oc_kernel::{LogRoom, Taken};
-use oc_runner::{End, Event, Report, Used};
+use oc_runner::{End, Event, LINE, Report, Used};
 
 /// Longest silence.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-
-/// Longest line of a log, in bytes.
-const LINE: usize = 8 * 1024;
 
 /// Sends events to the node. Clones send to the same place.
 ///
@@ -52,10 +49,10 @@ impl Reporter {
         Ok((reporter, Writer(thread)))
     }
 
-    /// Sends an event.
+    /// Sends an event, its texts cut to their bounds.
     pub fn send(&self, event: Event) {
         // The writer is gone only when the node is, and then this process ends too.
-        let _nobody_listens = self.queue.send(event);
+        let _nobody_listens = self.queue.send(event.bounded());
     }
 
     /// Sends a line of log while there is room for it.

@@ -19,6 +19,12 @@ use crate::domain::runtime::End;
 use crate::error::Error;
 use crate::provider::Provider;
 
+/// Why an attempt failed whose runner says that it was stopped, and nobody stopped it.
+const UNASKED: &str = "its runner stopped unasked; the log of the provider's node says more";
+/// Why an attempt failed of whose end nothing is known.
+const LOST: &str =
+    "the provider could not keep the report of its end; the log of the provider's node says more";
+
 /// What an attempt has announced, by name.
 type Outputs = BTreeMap<String, OutputFile>;
 
@@ -210,8 +216,9 @@ fn end_of(attempt: &Attempt, outputs: &Outputs, stopped: Option<StopCause>) -> T
             };
             told(EndedState::Failed, text)
         }
-        // Killed, and not by us: the machine or its operator took it away.
-        Some(End::Stopped) | None => by(StopCause::NodeRestarted),
+        // A restart of this node is written into the ledger as the cause; a runner's word is no proof of one.
+        Some(End::Stopped) => told(EndedState::Failed, UNASKED.to_owned()),
+        None => told(EndedState::Failed, LOST.to_owned()),
     }
 }
 

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use oc_kernel::{GrantId, LogRoom, Taken};
+use oc_kernel::{Classify as _, GrantId, Kind, LogRoom, Taken};
 use tokio::sync::mpsc;
 
 use crate::documents::{Attempt, Recorded, RecordedEvent, attempt_key};
 use crate::domain::attempt::AttemptKey;
 use crate::domain::egress::{Egress, EgressLimits};
-use crate::domain::runtime::{AttemptEvent, AttemptReport, Event, LogLine};
+use crate::domain::runtime::{AttemptEvent, AttemptReport, End, Event, LogLine};
 use crate::error::Error;
 use crate::provider::Provider;
 
-/// Events written at once.
-const BATCH: usize = 256;
+/// Events written at once: lines of 8 KiB, six bytes of JSON for each of theirs at worst, still make a document that a
+/// store takes.
+const BATCH: usize = 128;
 /// How often a write is tried while the store is in trouble.
 const TRIES: u32 = 10;
 /// The pause between two tries.
@@ -65,15 +66,32 @@ impl Provider {
             }
         }
         if let Some(report) = report {
-            let kept = self
-                .persist(|| self.keep_report(&key, report.clone()))
-                .await;
-            if let Err(error) = kept {
-                tracing::error!(attempt = %key.attempt, %error, "a report is lost: the store fails");
-            }
+            self.keep_end(&key, report).await;
         }
         self.live.stop(&key);
         self.wake_supervisor.notify_one();
+    }
+
+    /// Keeps a report, or that it cannot be kept.
+    async fn keep_end(&self, key: &AttemptKey, report: AttemptReport) {
+        let keep = |report: AttemptReport| async move {
+            self.persist(|| self.keep_report(key, report.clone())).await
+        };
+        let used = report.used;
+        let mut kept = keep(report).await;
+        if let Err(error) = &kept
+            && error.kind() == Kind::Invalid
+        {
+            let end = End::Failed {
+                step: String::new(),
+                message: format!("the provider cannot keep what its runner reported: {error}"),
+                exit_code: None,
+            };
+            kept = keep(AttemptReport { end, used }).await;
+        }
+        if let Err(error) = kept {
+            tracing::error!(attempt = %key.attempt, %error, "a report is lost: the store fails");
+        }
     }
 
     async fn keep_report(&self, key: &AttemptKey, report: AttemptReport) -> Result<(), Error> {
@@ -88,7 +106,7 @@ impl Provider {
         kept.await.map(|_| ())
     }
 
-    /// Tries a write again while the store is in trouble.
+    /// Tries a write again while the store is in trouble; one that is against its rules is not.
     async fn persist<T, F>(&self, write: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
@@ -96,7 +114,7 @@ impl Provider {
         let mut tried = 1;
         loop {
             match write().await {
-                Err(error) if tried < TRIES => {
+                Err(error) if tried < TRIES && error.kind() != Kind::Invalid => {
                     tracing::warn!(%error, tried, "a write is tried again");
                     tried += 1;
                     tokio::time::sleep(TRY_PAUSE).await;

@@ -188,7 +188,8 @@ impl Keeper {
             if read.map_or(true, |read| read == 0) {
                 return None;
             }
-            match serde_json::from_slice::<oc_runner::Event>(&line).map(Line::from) {
+            let told = serde_json::from_slice::<oc_runner::Event>(&line);
+            match told.map(|told| Line::from(told.bounded())) {
                 Ok(Line::Event(event, used)) => {
                     self.add(used.unwrap_or_default());
                     self.pass(event);
@@ -201,7 +202,7 @@ impl Keeper {
     }
 
     fn add(&mut self, used: Measured) {
-        self.used.cpu_ms += used.cpu_ms;
+        self.used.cpu_ms = self.used.cpu_ms.saturating_add(used.cpu_ms);
         self.used.peak_memory_bytes = self.used.peak_memory_bytes.max(used.peak_memory_bytes);
     }
 

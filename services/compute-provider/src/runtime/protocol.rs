@@ -86,9 +86,17 @@ fn phase_of(phase: oc_runner::Phase) -> Phase {
 
 fn end_of(end: oc_runner::End) -> End {
     match end {
-        oc_runner::End::Succeeded { outputs } => End::Succeeded {
-            outputs: outputs.to_string(),
-        },
+        oc_runner::End::Succeeded { outputs } => {
+            let outputs = outputs.to_string();
+            match oc_runner::too_large(outputs.len()) {
+                None => End::Succeeded { outputs },
+                Some(message) => End::Failed {
+                    step: String::new(),
+                    message,
+                    exit_code: None,
+                },
+            }
+        }
         oc_runner::End::Failed {
             step,
             message,

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use oc_compute_provider::Settings;
+use oc_compute_provider::domain::runtime::End;
 use oc_kernel::{Code, Kind};
 use oc_proto::federation::v1 as fed;
+use oc_proto::federation::v1::watch_response::Event;
 use oc_service::CallError;
 use serde_json::{Value, json};
 
@@ -198,7 +200,38 @@ async fn no_capacity_leak_when_a_runner_dies_without_a_word() {
     attempt.start(&north, &south).await;
     south.stage.runs(attempt.attempt).await;
     south.stage.vanish(attempt.attempt);
-    assert_eq!(attempt.end(&north, &south).await.0, fed::AttemptState::Lost);
+    assert_eq!(
+        attempt.end(&north, &south).await.0,
+        fed::AttemptState::Failed
+    );
+    is_whole(&south).await;
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_kept_or_that_nobody_asked_for_is_a_failure_and_charged() {
+    let (north, south, grant) = story().await;
+    // What an expression throws may be any size, and a document in a store may not.
+    let unkept = End::Failed {
+        step: "say".into(),
+        message: "x".repeat(9 << 20),
+        exit_code: None,
+    };
+    for (n, end, why) in [(1, unkept, "cannot keep"), (2, End::Stopped, "unasked")] {
+        let attempt = Attempt::new(&grant);
+        attempt.start(&north, &south).await;
+        south.stage.runs(attempt.attempt).await;
+        south.stage.end(attempt.attempt, end).await;
+        let last = attempt.watch(&north, &south, 0).await.pop().unwrap();
+        let Some(Event::State(changed)) = last.event else {
+            panic!("no state")
+        };
+        assert_eq!(changed.state(), fed::AttemptState::Failed);
+        let cause = changed.cause.unwrap();
+        assert!(cause.text.contains(why), "{}", cause.text);
+        eventually(async || south.told("oc.compute.usage.v1").len() == n).await;
+        let booked = south.told("oc.compute.usage.v1");
+        assert_eq!(booked[n - 1]["outcome"], "failed");
+    }
     is_whole(&south).await;
 }
 
