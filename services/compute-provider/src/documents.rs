@@ -189,6 +189,9 @@ pub(crate) struct Closing {
     pub(crate) ended: Ended,
     /// Number of the first closing event.
     pub(crate) number: u64,
+    /// Why the store refuses its end as it was; then it is a failure.
+    #[serde(default)]
+    pub(crate) fault: Option<String>,
 }
 
 /// An attempt, from its submission to the end of its grant.

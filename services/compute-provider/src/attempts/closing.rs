@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use oc_kernel::{LeaseId, Name, ObjectKey};
+use oc_kernel::{Classify as _, Kind, LeaseId, Name, ObjectKey};
 use oc_store::{OutboxEvent, Query, StoreError};
 use oc_trust::event::{BooksKey, Event as _, UsageEvent};
 use serde_json::Value;
@@ -19,6 +19,11 @@ use crate::domain::runtime::End;
 use crate::error::Error;
 use crate::provider::Provider;
 
+/// Bytes of a result, which goes home in one message of at most 4 MiB and lies in one document, where its quotes are
+/// escaped once more.
+const RESULT: usize = 3 << 20;
+/// Bytes of an object in a result beside its key: owner, digest, length, and what names them.
+const OBJECT: usize = 200;
 /// Why an attempt failed whose runner says that it was stopped, and nobody stopped it.
 const UNASKED: &str = "its runner stopped unasked; the log of the provider's node says more";
 /// Why an attempt failed of whose end nothing is known.
@@ -52,12 +57,20 @@ impl Provider {
             }
         };
         let outputs = self.outputs_of(&key).await?;
-        let closing = match attempt.closing.clone() {
+        let mut closing = match attempt.closing.clone() {
             Some(closing) => closing,
             None => self.decide_end(&attempt, &outputs, entry).await?,
         };
         let last = last_events(&attempt, &outputs, &closing);
-        self.logs.close(&key, closing.number, last).await?;
+        match self.logs.close(&key, closing.number, last).await {
+            // What the store refuses now it refuses for ever.
+            Err(error) if error.kind() == Kind::Invalid && closing.fault.is_none() => {
+                closing = self.close_as_fault(closing, &error).await?;
+                let last = last_events(&attempt, &outputs, &closing);
+                self.logs.close(&key, closing.number, last).await?;
+            }
+            closed => closed?,
+        }
         let state = closing.ended.state;
         let settle = Settle {
             lease,
@@ -153,6 +166,7 @@ impl Provider {
                 core_ms: 0,
             },
             number,
+            fault: None,
         };
         let document = attempt_key(&attempt.key.org, &attempt.key.attempt);
         let noted = self
@@ -164,6 +178,25 @@ impl Provider {
             });
         let noted = noted.await?.value.closing;
         Ok(noted.unwrap_or(closing))
+    }
+
+    /// Writes down that an attempt has failed, because its end as it was cannot be told.
+    async fn close_as_fault(&self, closing: Closing, error: &Error) -> Result<Closing, Error> {
+        let key = closing.ended.attempt;
+        tracing::error!(attempt = %key.attempt, %error, "an end cannot be told as it was");
+        let mut failed = closing;
+        failed.ended.state = EndedState::Failed;
+        failed.fault = Some(format!("the provider cannot keep how it ended: {error}"));
+        let document = attempt_key(&key.org, &key.attempt);
+        let noted = self
+            .shelf
+            .attempts
+            .update(&document, |attempt| -> Result<_, Error> {
+                attempt.closing = Some(failed.clone());
+                Ok(Vec::new())
+            });
+        noted.await?;
+        Ok(failed)
     }
 
     async fn close_egress(&self, grant: &str, attempt: &Attempt) -> Result<(), Error> {
@@ -225,6 +258,11 @@ fn end_of(attempt: &Attempt, outputs: &Outputs, stopped: Option<StopCause>) -> T
 /// The events that end an attempt's log.
 fn last_events(attempt: &Attempt, outputs: &Outputs, closing: &Closing) -> Vec<Recorded> {
     let at = closing.ended.ended_at;
+    if let Some(fault) = &closing.fault {
+        let (state, text) = (EndedState::Failed, fault.clone());
+        let event = RecordedEvent::Ended { state, text };
+        return vec![Recorded { at, event }];
+    }
     let stopped = match closing.ended.state {
         EndedState::Stopped(cause) => Some(cause),
         EndedState::Succeeded | EndedState::Failed => None,
@@ -255,7 +293,16 @@ fn place_outputs(
     // One file may be several outputs.
     let mut objects = BTreeMap::new();
     place(&mut value, attempt, outputs, &mut objects)?;
-    Ok((value.to_string(), objects.into_values().collect()))
+    let placed = value.to_string();
+    let listed = objects.keys().map(|key| key.as_str().len() + OBJECT);
+    let length = placed.len() + listed.sum::<usize>();
+    if length > RESULT {
+        return Err(format!(
+            "the output object is too large: with where each of its files lies it has {length} bytes, and may have \
+             {RESULT}; name fewer files, or start the run with a shorter prefix"
+        ));
+    }
+    Ok((placed, objects.into_values().collect()))
 }
 
 fn place(

@@ -24,7 +24,7 @@ pub(crate) async fn story() -> (Org, Org, Value) {
     (north, south, grant)
 }
 
-async fn step_of<'a>(site: &'a Org, attempt: &Attempt) -> Step<'a> {
+pub(crate) async fn step_of<'a>(site: &'a Org, attempt: &Attempt) -> Step<'a> {
     let spec = site.stage.runs(attempt.attempt).await;
     Step {
         site,

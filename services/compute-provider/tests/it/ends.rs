@@ -11,7 +11,7 @@ use oc_proto::federation::v1::watch_response::Event;
 use oc_service::CallError;
 use serde_json::{Value, json};
 
-use crate::attempts::story;
+use crate::attempts::{step_of, story};
 use crate::node::Org;
 use crate::stage::Stage;
 use crate::work::Attempt;
@@ -233,6 +233,29 @@ async fn an_end_that_cannot_be_kept_or_that_nobody_asked_for_is_a_failure_and_ch
         assert_eq!(booked[n - 1]["outcome"], "failed");
     }
     is_whole(&south).await;
+}
+
+#[tokio::test]
+async fn a_result_too_large_to_be_told_fails_the_attempt_and_frees_its_capacity() {
+    let (north, south, grant) = story().await;
+    let attempt = Attempt::new(&grant);
+    attempt.start(&north, &south).await;
+    let step = step_of(&south, &attempt).await;
+    step.store("said.txt", b"hello\n").await;
+    let one = json!({"class": "File", "location": "output:said.txt"});
+    let outputs = json!({"said": vec![one; 20_000]}).to_string();
+    assert!(outputs.len() < 2 << 20);
+    south.stage.succeed(attempt.attempt, &outputs).await;
+    let last = attempt.watch(&north, &south, 0).await.pop().unwrap();
+    let Some(Event::State(changed)) = last.event else {
+        panic!("no state")
+    };
+    assert_eq!(changed.state(), fed::AttemptState::Failed);
+    let cause = changed.cause.unwrap();
+    assert!(cause.text.contains("shorter prefix"), "{}", cause.text);
+    is_whole(&south).await;
+    eventually(async || !south.told("oc.compute.usage.v1").is_empty()).await;
+    assert_eq!(south.told("oc.compute.usage.v1")[0]["outcome"], "failed");
 }
 
 #[tokio::test]
