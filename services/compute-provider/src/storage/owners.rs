@@ -11,6 +11,7 @@ use oc_service::access::{Principal, Role};
 use oc_store::{Expect, IndexValue, Query, StoreError};
 
 use crate::documents::{RunUser, StoredObject, folder_of};
+use crate::domain::offer::WORKSPACE;
 use crate::domain::room::Room;
 use crate::error::Error;
 use crate::provider::Provider;
@@ -79,6 +80,10 @@ impl Provider {
         room: &Room,
         key: &ObjectKey,
     ) -> Result<(), Error> {
+        if room.offer.as_str() == WORKSPACE {
+            let text = "`work` is where runs leave files for their later steps: write into a storage that is offered";
+            return Err(Error::Forbidden(text.to_owned()));
+        }
         let folder = folder_of(key.as_str());
         if folder == RUNS {
             let text = "`runs` holds what runs make: write below another first name";

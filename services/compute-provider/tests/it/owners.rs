@@ -113,6 +113,24 @@ async fn a_user_writes_nothing_below_a_first_name_under_which_another_has_someth
 }
 
 #[tokio::test]
+async fn nobody_writes_into_the_workspace_of_runs() {
+    let org = shelf().await;
+    let partner = World::new().found();
+    for who in ["alice", "operator"] {
+        for key in [format!("{partner}"), format!("{}/x", org.id)] {
+            let request = http::Request::put(format!("/api/compute/v1/storage/work/objects/{key}"))
+                .header("authorization", format!("Bearer {who}"))
+                .body(axum::body::Body::from("bytes"))
+                .unwrap();
+            let (status, answer) = org.send(request).await;
+            let text = String::from_utf8_lossy(&answer);
+            assert_eq!(status, 403, "{who}, {key}: {text}");
+            assert!(text.contains("a storage that is offered"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_folder_of_a_users_inputs_is_theirs_before_they_have_anything_in_it() {
     let org = shelf().await;
     for key in [
