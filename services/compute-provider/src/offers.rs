@@ -76,16 +76,40 @@ impl Provider {
                 let there = self.shelf.offers.require(offer.name.as_str()).await?.value;
                 let same = Offer {
                     listed: there.listed,
-                    ..offer
+                    ..offer.clone()
                 } == there;
                 if same {
                     return Ok(there);
+                }
+                if let Some(resized) = there.resized(&offer) {
+                    return self.resize(&there, resized).await;
                 }
                 let left = self.inside(&there).await?.objects_left;
                 Err(taken(&there, left))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Gives storage that stands another size. The room comes first: it knows what is in it.
+    async fn resize(&self, there: &Offer, resized: Offer) -> Result<Offer, Error> {
+        let (had, wants) = (there.capacity.storage_bytes, resized.capacity.storage_bytes);
+        let mut more = resized.clone();
+        more.capacity.storage_bytes = wants.saturating_sub(had);
+        more.check_fits(&self.runtime.machine(), self.objects.free_space().await?)?;
+        self.equip(&resized).await?;
+        let changed = self
+            .shelf
+            .offers
+            .update(there.name.as_str(), |offer| -> Result<_, Error> {
+                offer.capacity = resized.capacity;
+                // Listed anew with its new size.
+                offer.listed = false;
+                Ok(Vec::new())
+            });
+        let changed = changed.await?.value;
+        self.wake_lister.notify_one();
+        Ok(changed)
     }
 
     /// Brings what stands behind a new offer in line with it: an earlier try may have left it otherwise.

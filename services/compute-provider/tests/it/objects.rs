@@ -343,3 +343,19 @@ async fn a_key_outside_the_prefix_or_more_than_was_delegated_is_refused() {
     );
     assert_eq!(error.kind, Kind::Forbidden);
 }
+
+#[tokio::test]
+async fn storage_that_stands_gets_another_size_and_never_less_than_lies_in_it() {
+    let org = shelf().await;
+    assert_eq!(call(&org, "PUT", "a", &[], &[0; 1000]).await.0, 201);
+    let offer = |bytes: u64| json!({"offer": {"name": "results", "kind": "storage", "capacity": {"storage_bytes": bytes}}});
+    let larger = org.ok(Method::POST, "offers", offer(2 << 20)).await;
+    assert_eq!(larger["offer"]["capacity"]["storage_bytes"], 2 << 20);
+    let large = vec![0; (1 << 20) + 1];
+    assert_eq!(call(&org, "PUT", "large", &[], &large).await.0, 201);
+    let (_, text) = org.refused(Method::POST, "offers", offer(1 << 20)).await;
+    assert!(text.contains("cannot shrink to 1048576"), "{text}");
+    assert_eq!(call(&org, "DELETE", "large", &[], b"").await.0, 200);
+    org.ok(Method::POST, "offers", offer(1000)).await;
+    assert_eq!(call(&org, "PUT", "b", &[], b"x").await.0, 429);
+}

@@ -32,7 +32,7 @@ pub(crate) enum OfferCommand {
         #[command(flatten)]
         terms: Terms,
     },
-    /// Offer room for objects
+    /// Offer room for objects; said again with another size, it gets that size
     Storage {
         /// Name, unique here
         name: String,

@@ -2,7 +2,7 @@
 
 use oc_workflow::words;
 
-use super::{Offer, OfferError, OfferKind};
+use super::{Offer, OfferError, OfferKind, OfferState};
 use crate::domain::resources::{Amount, Resources};
 
 /// How many times the cores of a machine may be offered: jobs share their time and become slower. Memory and room cannot
@@ -37,6 +37,25 @@ impl Offer {
             None => Ok(()),
             Some((amount, found, has)) => Err(OfferError::Beyond { amount, has, found }),
         }
+    }
+
+    /// This offer of storage with the size that is asked for, where it stands and nothing else is asked of it: what is
+    /// not said stays.
+    pub fn resized(&self, asked: &Self) -> Option<Self> {
+        let resized = Self {
+            capacity: asked.capacity,
+            ..self.clone()
+        };
+        let other = Self {
+            title: self.title.clone(),
+            terms: self.terms.clone(),
+            listed: self.listed,
+            ..asked.clone()
+        };
+        let kept = |said: &str, has: &str| said.is_empty() || said == has;
+        let kept = kept(&asked.title, &self.title) && kept(&asked.terms, &self.terms);
+        let stands = self.kind == OfferKind::Storage && self.state == OfferState::Active;
+        (stands && kept && other == resized).then_some(resized)
     }
 }
 
