@@ -18,7 +18,9 @@ use super::limits::{LimitArguments, modest};
 use super::names::Names;
 use super::output::{Field, fields};
 use super::tool::ToolArguments;
-use super::{CommandError, Context, Outcome, catalog, find, grant_rule, ids, offer, tool, when};
+use super::{
+    CommandError, Context, Outcome, catalog, find, grant_rule, ids, offer, size, tool, when,
+};
 
 const REQUEST: &str = concat!(
     modest!(),
@@ -183,8 +185,13 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
             shown(context, &compute.revoke_grant(&request).await?).await
         }
         GrantCommand::End { grant, reason } => {
-            let grant_id = ours_to(context, &grant, "end", false).await?.grant_id;
-            context.confirm(&format!("End {grant_id}? Work under it is stopped."))?;
+            let grant = ours_to(context, &grant, "end", false).await?;
+            let partner = Names::of(context).await.show(&grant.provider);
+            let deleted = deleted(&grant, &partner);
+            let grant_id = grant.grant_id;
+            context.confirm(&format!(
+                "End {grant_id}? Work under it is stopped.{deleted}"
+            ))?;
             let request = EndGrantRequest { grant_id, reason };
             shown(context, &compute.end_grant(&request).await?).await
         }
@@ -213,6 +220,20 @@ async fn ours_to(
     } else {
         format!("we gave this grant to {partner}: take it back with `opencloud grant revoke`")
     }))
+}
+
+/// What becomes of what lies in a partner's storage under a grant that is ended; empty where it is on no storage.
+fn deleted(grant: &Grant, partner: &str) -> String {
+    let mut listings = grant.listing_ids.iter();
+    if !listings.any(|listing| listing.starts_with("storage.")) {
+        return String::new();
+    }
+    let used = grant.used.as_ref().map_or(0, |used| used.storage_bytes);
+    let known = match used {
+        0 => String::new(),
+        bytes => format!(", {} as far as we know", size::show(bytes)),
+    };
+    format!(" What lies in storage of {partner} under it is deleted{known}, results of runs too.")
 }
 
 fn sides(grant: &Grant) -> (&'static str, &str) {
@@ -297,6 +318,26 @@ fn show(grant: &Grant, partner: &str, tools: Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ending_a_grant_on_storage_says_that_what_lies_there_is_deleted() {
+        let grant = |listing: &str, storage_bytes| Grant {
+            listing_ids: vec!["compute.machines".to_owned(), listing.to_owned()],
+            used: Some(Limits {
+                storage_bytes,
+                ..Limits::default()
+            }),
+            ..Grant::default()
+        };
+        assert_eq!(deleted(&grant("dataset.images", 0), "South"), "");
+        let said = deleted(&grant("storage.depot", 2048), "South");
+        assert!(
+            said.contains("storage of South under it is deleted, 2 KiB"),
+            "{said}"
+        );
+        let said = deleted(&grant("storage.depot", 0), "South");
+        assert!(said.contains("is deleted, results of runs too"), "{said}");
+    }
 
     #[test]
     fn a_grant_of_which_only_books_are_left_is_listed_once() {

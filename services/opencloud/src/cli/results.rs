@@ -1,9 +1,11 @@
 //! `opencloud results`: what a run made, for people and for programs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Args;
-use oc_proto::pipeline::v1::GetResultsResponse;
+use oc_kernel::{Classify as _, Kind};
+use oc_proto::pipeline::v1::{GetResultsResponse, ResultFile};
 use serde_json::{Map, Value};
 
 use super::download::{NAMED, download};
@@ -28,7 +30,12 @@ pub(crate) async fn results(context: &Context, arguments: ResultsArguments) -> O
     let run = ids::run(context, &arguments.run).await?;
     let results = context.client.pipeline().results(&run).await?;
     let tree = Tree::of(&results)?;
+    let gone = gone(context, &results).await?;
+    let away = away(&results, &gone);
     if let Some(folder) = &arguments.download {
+        if let Some(away) = away {
+            return Err(CommandError::Missing(away));
+        }
         download(context, &tree, folder).await?;
     }
     if context.output.is_json() {
@@ -37,8 +44,13 @@ pub(crate) async fn results(context: &Context, arguments: ResultsArguments) -> O
     values(&tree.outputs);
     if !tree.files.is_empty() {
         let heads = ["FILE", "SIZE", "SHA-256"];
-        context.output.list(&rows(&tree), "", heads, Clone::clone)?;
-        hint(&below(&results));
+        context
+            .output
+            .list(&rows(&tree, &gone), "", heads, Clone::clone)?;
+        match &away {
+            Some(away) => hint(away),
+            None => hint(&below(&results)),
+        }
     }
     if !tree.refused.is_empty() {
         let names: Vec<_> = tree.refused.iter().map(String::as_str).collect();
@@ -99,7 +111,7 @@ fn value_lines(outputs: &Map<String, Value>) -> Vec<String> {
 }
 
 /// A row for each file, as it is called when it is fetched; one for all files of an output that has many.
-fn rows(tree: &Tree<'_>) -> Vec<[String; 3]> {
+fn rows(tree: &Tree<'_>, gone: &BTreeSet<&str>) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     let output = |path: &PathBuf| path.iter().next().map(ToOwned::to_owned);
     let files: Vec<_> = tree.files.iter().collect();
@@ -117,7 +129,10 @@ fn rows(tree: &Tree<'_>) -> Vec<[String; 3]> {
             continue;
         }
         let named = files.iter().zip(objects).map(|((path, _), object)| {
-            let digest = object.sha256.chars().take(12).collect();
+            let digest = match gone.contains(object.key.as_str()) {
+                true => "removed".to_owned(),
+                false => object.sha256.chars().take(12).collect(),
+            };
             [
                 path.display().to_string(),
                 size::show(object.length),
@@ -132,23 +147,77 @@ fn rows(tree: &Tree<'_>) -> Vec<[String; 3]> {
 /// Where the files lie: the folder that all their keys have in common.
 fn below(results: &GetResultsResponse) -> String {
     let objects = results.files.iter().filter_map(|file| file.object.as_ref());
-    let folders =
-        objects.map(|object| object.key.rsplit_once('/').map_or("", |(folder, _)| folder));
+    let common = common(objects.map(|object| object.key.as_str()));
+    format!("stored below `{common}/`: --output json tells each key")
+}
+
+/// The folder that keys have in common.
+fn common<'a>(keys: impl Iterator<Item = &'a str>) -> &'a str {
+    let folders = keys.map(|key| key.rsplit_once('/').map_or("", |(folder, _)| folder));
     let common = folders.reduce(|common, folder| {
         let parts = common.split('/').zip(folder.split('/'));
         let same = parts.take_while(|(one, other)| one == other);
         let length: usize = same.map(|(part, _)| part.len() + 1).sum();
         &common[..length.saturating_sub(1).min(common.len())]
     });
-    format!(
-        "stored below `{}/`: --output json tells each key",
-        common.unwrap_or_default()
-    )
+    common.unwrap_or_default()
+}
+
+/// The storage offer of ours and the key of a file; none for one that lies elsewhere.
+fn place(file: &ResultFile) -> Option<(&str, &str)> {
+    let (before, _) = file.path.split_once("/objects/")?;
+    let (_, offer) = before.rsplit_once('/')?;
+    Some((offer, file.object.as_ref()?.key.as_str()))
+}
+
+/// Keys of files that lay in storage of ours and are not there any more.
+async fn gone<'a>(
+    context: &Context,
+    results: &'a GetResultsResponse,
+) -> Result<BTreeSet<&'a str>, CommandError> {
+    let mut offers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (offer, key) in results.files.iter().filter_map(place) {
+        offers.entry(offer).or_default().insert(key);
+    }
+    let mut gone = BTreeSet::new();
+    for (offer, mut keys) in offers {
+        let below = common(keys.iter().copied());
+        match context.client.compute().objects(offer, below).await {
+            Ok(there) => {
+                for object in there {
+                    keys.remove(object.key.as_str());
+                }
+            }
+            // The whole storage is gone.
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        gone.append(&mut keys);
+    }
+    Ok(gone)
+}
+
+/// What is said of files that cannot be fetched; nothing where all can.
+fn away(results: &GetResultsResponse, gone: &BTreeSet<&str>) -> Option<String> {
+    let all = counted(results.files.len(), "file");
+    if !gone.is_empty() {
+        return Some(format!(
+            "{} of {all} cannot be fetched: they were removed from storage; a new run makes them again",
+            gone.len()
+        ));
+    }
+    let elsewhere = results.files.iter().filter(|file| file.path.is_empty());
+    match elsewhere.count() {
+        0 => None,
+        number => Some(format!(
+            "{number} of {all} cannot be fetched: they lie in a partner's storage, which only runs there read; a run \
+             with --storage NAME of ours brings its results here"
+        )),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use oc_proto::pipeline::v1::ResultFile;
     use oc_proto::types::v1::ObjectRef;
     use serde_json::json;
 
@@ -182,6 +251,33 @@ mod tests {
     }
 
     #[test]
+    fn results_that_cannot_be_fetched_are_told_with_what_works() {
+        let mut results = made((0..2).map(|n| format!("runs/1/attempt/{n}")));
+        assert!(
+            away(&results, &BTreeSet::new())
+                .unwrap()
+                .contains("partner's storage")
+        );
+        for file in &mut results.files {
+            let key = &file.object.as_ref().unwrap().key;
+            file.path = format!("/api/compute/v1/storage/results/objects/{key}");
+        }
+        assert_eq!(
+            place(&results.files[1]),
+            Some(("results", "runs/1/attempt/1"))
+        );
+        assert_eq!(away(&results, &BTreeSet::new()), None);
+        let gone = BTreeSet::from(["runs/1/attempt/1"]);
+        let said = away(&results, &gone).unwrap();
+        assert!(
+            said.starts_with("1 of 2 files cannot be fetched: they were removed"),
+            "{said}"
+        );
+        let names = rows(&Tree::of(&results).unwrap(), &gone);
+        assert_eq!(names[1][2], "removed");
+    }
+
+    #[test]
     fn values_are_told_beside_files() {
         let results = made((0..2).map(|n| format!("runs/1/attempt/{n}")));
         let tree = Tree::of(&results).unwrap();
@@ -195,7 +291,7 @@ mod tests {
     #[test]
     fn files_are_called_as_they_are_fetched_and_many_are_summed_up() {
         let few = made((0..2).map(|n| format!("runs/1/attempt/{n}")));
-        let names = rows(&Tree::of(&few).unwrap());
+        let names = rows(&Tree::of(&few).unwrap(), &BTreeSet::new());
         assert_eq!(names[0], ["many/a b.txt", "2 B", "0123456789ab"]);
         assert_eq!(names[1][0], "many/a b_2.txt");
         assert_eq!(
@@ -203,7 +299,7 @@ mod tests {
             "stored below `runs/1/attempt/`: --output json tells each key"
         );
         let many = made((0..400).map(|n| format!("runs/1/attempt-{}/{n}", n % 2)));
-        let names = rows(&Tree::of(&many).unwrap());
+        let names = rows(&Tree::of(&many).unwrap(), &BTreeSet::new());
         assert_eq!(
             names,
             [["many/", "800 B in 400 files", ""].map(str::to_owned)]
