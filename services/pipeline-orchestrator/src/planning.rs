@@ -3,6 +3,7 @@
 mod aside;
 mod count;
 mod filtered;
+mod output;
 mod passed;
 mod scatter;
 mod sites;
@@ -14,14 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use oc_cwl::Document;
-use oc_kernel::{GrantId, Money, Name, OrgId};
-use oc_proto::catalog::v1::{Listing, ListingKind};
+use oc_kernel::{GrantId, Money, OrgId};
+use oc_proto::catalog::v1::Listing;
 use oc_proto::pipeline::v1 as pb;
 use oc_proto::types::v1 as types;
 use oc_service::CallError;
 use oc_service::access::Principal;
 use oc_workflow::Steps;
-use oc_workflow::data::{Destination, Input, ListingRef};
+use oc_workflow::data::{Input, ListingRef};
 use oc_workflow::plan::{Access, InputData, Plan, Price, Question, Storage, plan_while};
 use serde_json::Value;
 
@@ -31,9 +32,6 @@ use crate::error::RunError;
 use crate::{files, request};
 use aside::aside;
 use world::World;
-
-/// The prefix of outputs where none is named.
-const PREFIX: &str = "runs";
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +88,11 @@ async fn make_plan(
         disputes,
         unfit: BTreeMap::new(),
         looked_at: BTreeSet::new(),
+        used: datasets(&inputs),
+        output: None,
     };
-    let storage = storage(context, &world, asked.output.unwrap_or_default(), now).await?;
+    let output = asked.output.unwrap_or_default();
+    let output = output::find(context, &mut world, output, now).await?;
 
     let mut spec = Spec {
         name: first_of([&asked.name, &listed_name, &document.process().id]),
@@ -99,7 +100,7 @@ async fn make_plan(
         user_name: user_of(caller).1,
         document: document.to_json(),
         inputs: resolve(context, caller, &world, &document, inputs, purpose).await?,
-        output: storage.0,
+        output: output.destination,
         grants: BTreeMap::new(),
     };
     let values = spec
@@ -113,22 +114,25 @@ async fn make_plan(
     let counted = count::count(context, &world, run, &spec, now).await?;
     let data = data_of(&world, &spec, &counted, now);
     tools::check(&mut world, &data)?;
+    output::check_grant(&output.storage, &data)?;
     let lengths = lengths(&spec, &counted);
     scatter::check(&document, &lengths)?;
     let sites = sites::look(context, &world, run, &placement, now).await?;
-    remember_grants(&mut spec, &data, &storage.1);
+    remember_grants(&mut spec, &data, &output.storage);
+    let storage = output.storage;
     let plan = aside(move |given_up| {
         let steps = Steps::of(document.process(), &lengths);
         let question = Question {
             steps: &steps,
             data: &data,
-            storage: &storage.1,
+            storage: &storage,
             sites: &sites,
             placement: &placement,
         };
         Ok(plan_while(&question, now, &|| !given_up.is_cancelled())?)
     });
-    let plan = plan.await?;
+    let mut plan = plan.await?;
+    plan.warnings.extend(output.note);
     let needs = counted.iter().map(|one| {
         (
             one.message.input.clone(),
@@ -142,6 +146,14 @@ async fn make_plan(
         spec,
         plan,
     })
+}
+
+fn datasets(inputs: &BTreeMap<String, Input>) -> Vec<ListingRef> {
+    let datasets = inputs.values().filter_map(|input| match input {
+        Input::Dataset { dataset, .. } => Some(dataset.clone()),
+        _ => None,
+    });
+    datasets.collect()
 }
 
 fn first_of(names: [&String; 3]) -> String {
@@ -186,65 +198,6 @@ async fn workflow_text(
             format!("listing `{}` holds no CWL document", listed.listing_id),
         )),
     }
-}
-
-async fn storage(
-    context: &Context,
-    world: &World,
-    asked: pb::OutputPlace,
-    now: jiff::Timestamp,
-) -> Result<(Destination, Storage), RunError> {
-    let named = asked
-        .storage
-        .filter(|storage| !storage.listing_id.is_empty());
-    let (storage, name) = match named {
-        Some(storage) => {
-            let storage = request::listing(Some(&storage), "output.storage")?;
-            let owner = storage.owner.to_string();
-            let found = context
-                .catalogue
-                .listing(&owner, storage.listing.as_str())
-                .await;
-            let what = format!("storage `{}`", storage.listing);
-            (storage, found.map_err(RunError::call(what))?.owner_name)
-        }
-        None => (own_storage(context, world).await?, world.me.name.clone()),
-    };
-    let prefix = match asked.prefix.trim_matches('/') {
-        "" => PREFIX,
-        prefix => prefix,
-    };
-    let prefix = prefix
-        .parse()
-        .map_err(|error| RunError::malformed("output.prefix", error))?;
-    let place = Storage {
-        org: storage.owner,
-        name: first_of([&name, &storage.owner.short(), &String::new()]),
-        listing: storage.listing.clone(),
-        access: world.access(&storage, now),
-    };
-    Ok((Destination { storage, prefix }, place))
-}
-
-/// Our first storage offer.
-async fn own_storage(context: &Context, world: &World) -> Result<ListingRef, RunError> {
-    let me = world.me.org.to_string();
-    let own = context.catalogue.of(&me, ListingKind::Storage).await;
-    let own = own.map_err(RunError::call("storage offers cannot be read"))?;
-    let mut own: Vec<Name> = own
-        .iter()
-        .filter_map(|listing| listing.listing_id.parse().ok())
-        .collect();
-    own.sort_unstable();
-    let listing = own.into_iter().next().ok_or_else(|| {
-        let how =
-            "we offer no storage: name a partner's, or make one with `opencloud offer storage`";
-        RunError::invalid("output.storage", how)
-    })?;
-    Ok(ListingRef {
-        owner: world.me.org,
-        listing,
-    })
 }
 
 /// Looks up what inputs name, as far as nobody else must be asked.

@@ -119,7 +119,7 @@ pub struct RunOutputInput {
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OutputPlace {
-    /// Storage listing; empty for our first storage offer.
+    /// Storage listing; empty for our storage offer with the most room.
     #[prost(message, optional, tag = "1")]
     pub storage: ::core::option::Option<ListingRef>,
     /// Prefix below which the run's own folder is made; empty for `runs`.

@@ -49,6 +49,11 @@ pub enum Access {
         /// Why not, as the end of "it lists its tools,".
         reason: String,
     },
+    /// The grant does not open what else of the owner's is used there.
+    Uncovered {
+        /// The listing.
+        listing: Name,
+    },
     /// The owner took the grant back.
     Revoked {
         /// When.
@@ -83,6 +88,10 @@ impl Access {
             Self::Unfit { reason } => Some(format!(
                 "the grant on {what} lists the tools that may run under it, {reason}: run one of them as it is listed, \
                  or ask {owner} for a grant without tools"
+            )),
+            Self::Uncovered { listing } => Some(format!(
+                "the grant on {what} does not cover `{listing}` of {owner}, where the results are to go: ask {owner} for \
+                 one grant on both, or store the results elsewhere"
             )),
             Self::Revoked { at } => Some(format!(
                 "{owner} revoked the grant on {what} {} ago: {}",
@@ -245,6 +254,12 @@ mod tests {
                     reason: "and this workflow is none of them".into(),
                 },
                 "and this workflow is none of them: run one of them",
+            ),
+            (
+                Access::Uncovered {
+                    listing: "storage.depot".parse().unwrap(),
+                },
+                "does not cover `storage.depot` of South, where the results are to go: ask South for one grant on both",
             ),
             (
                 Access::Disputed {

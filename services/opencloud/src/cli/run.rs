@@ -40,7 +40,7 @@ pub(crate) struct WhatArguments {
     // For every input that is a dataset and does not say it itself.
     #[command(flatten)]
     query: QueryArguments,
-    /// Storage for the results, NAME of ours or OWNER/LISTING [default: our first storage offer]
+    /// Storage for the results, NAME of ours or OWNER/LISTING [default: that of ours with the most room]
     #[arg(long, value_name = "LISTING")]
     storage: Option<String>,
     /// Prefix of the results' keys

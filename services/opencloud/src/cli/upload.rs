@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use oc_client::ListingFilter;
+use oc_proto::compute::v1::Offer;
 use oc_proto::types::v1::ObjectRef;
 use serde_json::{Value, json};
 use tokio_util::io::InspectReader;
@@ -179,10 +180,7 @@ impl<'a> Uploads<'a> {
         // Not everybody may see offers; the storage itself judges in any case.
         let offers = self.context.client.compute().offers().await;
         let offers = offers.unwrap_or_default();
-        let Some(free) = offers.iter().find(|it| it.name == offer).and_then(|it| {
-            let used = it.used.as_ref().map_or(0, |used| used.storage_bytes);
-            Some(it.capacity.as_ref()?.storage_bytes.saturating_sub(used))
-        }) else {
+        let Some(free) = free(&offers, offer) else {
             return Ok(());
         };
         let wanted = missing.iter().map(|(_, file)| file.length).sum();
@@ -243,7 +241,7 @@ fn too_large(offer: &str, largest: &Path, wanted: u64, free: u64) -> String {
     )
 }
 
-/// The storage that was named where it is ours, else our first one, as the results go.
+/// The storage that was named where it is ours, else that of ours with the most room, as the results go.
 async fn place(context: &Context, named: Option<&str>) -> Result<Place, CommandError> {
     let own = context.client.discovery().identity().await?.org_id;
     let user = context.client.backend().me().await?.name;
@@ -261,7 +259,10 @@ async fn place(context: &Context, named: Option<&str>) -> Result<Place, CommandE
                 ..ListingFilter::default()
             };
             let found = context.client.catalog().search(&filter).await?.listings;
-            found.into_iter().map(|listing| listing.listing_id).min()
+            let listings = found.into_iter().map(|listing| listing.listing_id);
+            // Not everybody may see offers.
+            let offers = context.client.compute().offers().await;
+            roomiest(listings.collect(), &offers.unwrap_or_default())
         }
     };
     let offer = listing.as_deref().map(find::storage_name);
@@ -274,6 +275,21 @@ async fn place(context: &Context, named: Option<&str>) -> Result<Place, CommandE
         offer: offer.to_owned(),
         user: key_segment(&user),
     })
+}
+
+/// The bytes that are free in an offer, as far as it is known.
+fn free(offers: &[Offer], name: &str) -> Option<u64> {
+    let offer = offers.iter().find(|it| it.name == name)?;
+    let used = offer.used.as_ref().map_or(0, |used| used.storage_bytes);
+    let has = offer.capacity.as_ref()?.storage_bytes;
+    Some(has.saturating_sub(used))
+}
+
+/// The listing with the most room, the first by name of several.
+fn roomiest(mut listings: Vec<String>, offers: &[Offer]) -> Option<String> {
+    listings.sort_unstable();
+    let free = |listing: &String| free(offers, find::storage_name(listing));
+    listings.into_iter().rev().max_by_key(free)
 }
 
 /// A file name as a segment of a key: what may not stand in one becomes `_`.
@@ -294,7 +310,33 @@ fn key_segment(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use oc_proto::types::v1::Limits;
+
     use super::*;
+
+    #[test]
+    fn files_go_where_most_room_is_and_not_to_the_first_name() {
+        let offer = |name: &str, has, used| {
+            let bytes = |storage_bytes| {
+                Some(Limits {
+                    storage_bytes,
+                    ..Limits::default()
+                })
+            };
+            Offer {
+                name: name.to_owned(),
+                capacity: bytes(has),
+                used: bytes(used),
+                ..Offer::default()
+            }
+        };
+        let listings = || ["storage.results", "storage.aaa"].map(str::to_owned).into();
+        let offers = [offer("aaa", 64, 0), offer("results", 1 << 30, 100)];
+        let chosen = roomiest(listings(), &offers);
+        assert_eq!(chosen.as_deref(), Some("storage.results"));
+        let unseen = roomiest(listings(), &[]);
+        assert_eq!(unseen.as_deref(), Some("storage.aaa"));
+    }
 
     #[test]
     fn any_file_name_makes_a_key() {

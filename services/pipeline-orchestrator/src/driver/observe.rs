@@ -163,6 +163,10 @@ mod tests {
             Ok(if prefix == self.0 { 4_711 } else { 0 })
         }
 
+        async fn room(&self) -> Result<std::collections::BTreeMap<String, u64>, CallError> {
+            Ok(Default::default())
+        }
+
         async fn give_to(&self, _: RunId, _: &str) -> Result<(), CallError> {
             Ok(())
         }

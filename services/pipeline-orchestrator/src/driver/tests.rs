@@ -154,6 +154,9 @@ impl Objects for Storage {
     async fn bytes_below(&self, _: &str, _: &str) -> Result<u64, CallError> {
         Ok(0)
     }
+    async fn room(&self) -> Result<std::collections::BTreeMap<String, u64>, CallError> {
+        Ok(Default::default())
+    }
     async fn give_to(&self, _: oc_kernel::RunId, _: &str) -> Result<(), CallError> {
         Ok(())
     }

@@ -299,6 +299,8 @@ mod tests {
             disputes: BTreeMap::new(),
             unfit: BTreeMap::new(),
             looked_at: Default::default(),
+            used: Vec::new(),
+            output: None,
         };
         let at = |site: &str| Placement {
             strategy: Strategy::NearData,
@@ -346,6 +348,8 @@ mod tests {
             disputes: BTreeMap::new(),
             unfit: BTreeMap::new(),
             looked_at: Default::default(),
+            used: Vec::new(),
+            output: None,
         };
         let placement = Placement {
             strategy: Strategy::NearData,

@@ -9,7 +9,8 @@ use oc_workflow::data::{ObjectRef, Role};
 use serde_json::Value;
 
 use super::world::World;
-use super::{own_storage, user_of};
+use super::output::first_storage;
+use super::user_of;
 use crate::context::Context;
 use crate::documents::{KnownFile, SpecInput};
 use crate::error::RunError;
@@ -32,7 +33,7 @@ pub(super) async fn named(
     }
     let listing = match storage {
         Some(listing) => listing,
-        None => own_storage(context, world).await?.listing,
+        None => first_storage(context, world).await?,
     };
     if !listing.as_str().starts_with(files::STORAGE) {
         let text = format!("`{listing}` is no storage of ours: write storage.NAME");

@@ -26,6 +26,10 @@ pub(super) struct World {
     /// Grants that list tools and by which data of this run are read. Their owner looks at what reads them, so the
     /// machines there are used under the same grant.
     pub(super) looked_at: BTreeSet<String>,
+    /// What this run reads and where it writes: all of one owner is best used under one grant.
+    pub(super) used: Vec<ListingRef>,
+    /// Where it writes. A site writes to its own storage under the grant on its machines.
+    pub(super) output: Option<ListingRef>,
 }
 
 impl World {
@@ -43,20 +47,16 @@ impl World {
         if of.owner == self.me.org {
             return Access::Own;
         }
-        let owner = of.owner.to_string();
-        let covers = |grant: &&Grant| {
-            !grant.given
-                && grant.provider == owner
-                && grant.listing_ids.iter().any(|id| id == of.listing.as_str())
-                && may(grant)
-        };
-        let covering: Vec<&Grant> = self.grants.iter().filter(covers).collect();
+        let covering = self.grants.iter().filter(|grant| covers(grant, of));
+        let covering: Vec<&Grant> = covering.filter(|grant| may(grant)).collect();
         let active = covering.iter().filter(|g| g.state() == GrantState::Active);
         let best = active.max_by_key(|grant| {
             let undisputed = !self.disputes.contains_key(&grant.grant_id);
             let fits = !self.unfit.contains_key(&grant.grant_id);
+            let open = grant.tools.is_empty();
+            let used = self.used.iter().filter(|it| covers(grant, it)).count();
             // One that lists tools lets others do nothing.
-            (fits, undisputed, grant.tools.is_empty(), grant.not_after_ms)
+            (fits, undisputed, open, used, grant.not_after_ms)
         });
         // What stands in the way is what happened last, and before that what is still to be decided.
         let last = covering.iter().max_by_key(|grant| {
@@ -103,7 +103,19 @@ impl World {
             .grants
             .iter()
             .any(|grant| grant.provider == owner && looked_at(grant));
-        let access = self.access_among(of, now, |grant| !bound || looked_at(grant));
+        let mut access = self.access_among(of, now, |grant| !bound || looked_at(grant));
+        let output = self.output.as_ref().filter(|it| it.owner == of.owner);
+        if let Some(output) = output
+            && access.grant().is_some()
+        {
+            let writes = |grant: &Grant| (!bound || looked_at(grant)) && covers(grant, output);
+            access = match self.access_among(of, now, writes) {
+                both @ Access::Granted { .. } => both,
+                _ => Access::Uncovered {
+                    listing: output.listing.clone(),
+                },
+            };
+        }
         let Some(grant) = access.grant().map(|grant| grant.to_string()) else {
             return access;
         };
@@ -147,6 +159,14 @@ pub(super) async fn disputes(books: &dyn Books, grants: &[Grant]) -> BTreeMap<St
     let asked: Vec<Option<(String, String)>> =
         asked.buffer_unordered(BOOKS_AT_ONCE).collect().await;
     asked.into_iter().flatten().collect()
+}
+
+/// True for a grant that we hold on a listing.
+fn covers(grant: &Grant, of: &ListingRef) -> bool {
+    let mut listings = grant.listing_ids.iter();
+    !grant.given
+        && grant.provider == of.owner.to_string()
+        && listings.any(|id| id == of.listing.as_str())
 }
 
 fn access_of(grant: &Grant, now: Timestamp) -> Access {
@@ -222,6 +242,8 @@ mod tests {
             grants,
             unfit: BTreeMap::new(),
             looked_at: BTreeSet::new(),
+            used: Vec::new(),
+            output: None,
         }
     }
 
@@ -278,6 +300,32 @@ mod tests {
         assert_eq!(machines(&world), Some(any.grant_id.clone()));
         world.looked_at.insert(listed.grant_id.clone());
         assert_eq!(machines(&world), Some(listed.grant_id));
+    }
+
+    #[tokio::test]
+    async fn machines_are_used_under_the_grant_that_covers_the_storage_of_the_results() {
+        let (mut both, machines) = (granted(1), granted(9));
+        both.listing_ids.push("storage.depot".to_owned());
+        let storage = Grant {
+            listing_ids: vec!["storage.depot".to_owned()],
+            ..granted(99)
+        };
+        let used = |world: &World| world.access_to_machines(&of("compute.machines"), now());
+        let mut world = world(&[&both, &machines, &storage], &[]).await;
+        let granted = |access: Access| access.grant().map(|grant| grant.to_string());
+        assert_eq!(granted(used(&world)).as_ref(), Some(&machines.grant_id));
+        world.output = Some(of("storage.depot"));
+        world.used = vec![of("storage.depot"), of("dataset.images")];
+        assert_eq!(granted(used(&world)).as_ref(), Some(&both.grant_id));
+        for what in &world.used {
+            let access = world.access(what, now());
+            assert_eq!(granted(access).as_ref(), Some(&both.grant_id), "{what:?}");
+        }
+        world.grants.remove(0);
+        let said = used(&world).refusal("offer `compute.machines`", "South", now());
+        let said = said.unwrap();
+        assert!(said.contains("does not cover `storage.depot`"), "{said}");
+        assert!(said.contains("ask South for one grant on both"), "{said}");
     }
 
     #[tokio::test]

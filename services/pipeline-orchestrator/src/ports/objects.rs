@@ -1,9 +1,12 @@
 //! Objects in our own storage offers: kept by our own compute-provider.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use oc_kernel::{PageRequest, RunId};
+use oc_proto::compute::v1::offer_service_client::OfferServiceClient;
 use oc_proto::compute::v1::storage_service_client::StorageServiceClient;
-use oc_proto::compute::v1::{ListObjectsRequest, SetRunUserRequest};
+use oc_proto::compute::v1::{ListObjectsRequest, ListOffersRequest, OfferKind, SetRunUserRequest};
 use oc_proto::types::v1::ObjectRef;
 use oc_service::{CallError, Channel, Switchboard};
 
@@ -20,6 +23,9 @@ pub(crate) trait Objects: Send + Sync + 'static {
 
     /// The lengths of all objects of a storage offer whose keys begin so, together.
     async fn bytes_below(&self, offer: &str, prefix: &str) -> Result<u64, CallError>;
+
+    /// The bytes that are free in each storage offer that stands.
+    async fn room(&self) -> Result<BTreeMap<String, u64>, CallError>;
 
     /// What a run leaves in storage of ours belongs to this user.
     async fn give_to(&self, run: RunId, user: &str) -> Result<(), CallError>;
@@ -77,6 +83,23 @@ impl Objects for RemoteObjects {
             }
             request.page_token = page.next_page_token;
         }
+    }
+
+    async fn room(&self) -> Result<BTreeMap<String, u64>, CallError> {
+        let offers = OfferServiceClient::new(self.0.clone())
+            .list_offers(ListOffersRequest {})
+            .await?
+            .into_inner()
+            .offers;
+        let standing = offers
+            .into_iter()
+            .filter(|offer| offer.kind() == OfferKind::Storage && !offer.withdrawn);
+        let free = standing.map(|offer| {
+            let has = offer.capacity.unwrap_or_default().storage_bytes;
+            let used = offer.used.unwrap_or_default().storage_bytes;
+            (offer.name, has.saturating_sub(used))
+        });
+        Ok(free.collect())
     }
 
     async fn give_to(&self, run: RunId, user: &str) -> Result<(), CallError> {
