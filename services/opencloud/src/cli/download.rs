@@ -37,12 +37,6 @@ pub(crate) async fn download(context: &Context, tree: &Tree<'_>, folder: &Path) 
 }
 
 async fn fetch_all(context: &Context, tree: &Tree<'_>, folder: &Path) -> Outcome {
-    if let Some(file) = tree.files.values().find(|file| file.path.is_empty()) {
-        return Err(CommandError::Failed(format!(
-            "{} lies in a partner's storage",
-            file.name
-        )));
-    }
     std::fs::create_dir_all(folder).map_err(|error| cannot("make", folder, &error))?;
     let target = Target {
         shown: folder,

@@ -200,10 +200,13 @@ async fn gone<'a>(
 /// What is said of files that cannot be fetched; nothing where all can.
 fn away(results: &GetResultsResponse, gone: &BTreeSet<&str>) -> Option<String> {
     let all = counted(results.files.len(), "file");
+    // One file may be several outputs.
+    let key = |file: &ResultFile| file.object.as_ref().map(|object| object.key.clone());
+    let lost = |file: &&ResultFile| key(file).is_some_and(|key| gone.contains(key.as_str()));
     if !gone.is_empty() {
         return Some(format!(
             "{} of {all} cannot be fetched: they were removed from storage; a new run makes them again",
-            gone.len()
+            results.files.iter().filter(lost).count()
         ));
     }
     let elsewhere = results.files.iter().filter(|file| file.path.is_empty());
