@@ -266,7 +266,7 @@ impl Provider {
             .as_ref()
             .and_then(|agreed| agreed.tools.as_deref())
         {
-            Some(tools) => Some(self.listed(tools).await?),
+            Some(tools) => Some(self.listed(tools, &me).await?),
             None => None,
         };
         let listing = offer.listing_id()?;
@@ -310,14 +310,15 @@ impl Provider {
         Ok(())
     }
 
-    /// The digests of what a grant lists.
-    async fn listed(&self, tools: &[Tool]) -> Result<BTreeSet<Digest>, Error> {
+    /// The digests of what a grant lists. A listing of another allows nothing: it is not ours to say what it holds.
+    async fn listed(&self, tools: &[Tool], me: &OrgId) -> Result<BTreeSet<Digest>, Error> {
         let mut listed = BTreeSet::new();
         for tool in tools {
             match tool {
                 Tool::Digest(digest) => {
                     listed.insert(*digest);
                 }
+                Tool::Listing { owner, .. } if owner != me => {}
                 Tool::Listing { owner, id } => {
                     // A listing that is gone, or holds no CWL any more, allows nothing.
                     let Some(listing) = self.ports.listing(owner, id).await? else {

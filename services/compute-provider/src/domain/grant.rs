@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use refusal::{GrantError, NotInForce};
 pub use request::{Asked, GrantRequest, Offered, RequestError, price_of};
-pub use rule::{Decision, Rule, RuleError, decide};
+pub use rule::{Decision, Rule, RuleError, decide, own_tools};
 
 /// Where a grant stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

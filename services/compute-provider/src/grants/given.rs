@@ -9,7 +9,7 @@ use crate::convert;
 use crate::documents::GrantDocument;
 use crate::domain::grant::{
     Agreed, Asked, Cause, Decision, Grant, GrantRequest, GrantState, Offered, RequestError, Rule,
-    decide,
+    decide, own_tools,
 };
 use crate::domain::offer::{OfferKind, OfferState, offer_of};
 use crate::error::Error;
@@ -216,6 +216,7 @@ impl Provider {
         // The offers may have changed while the request was waiting.
         let (_, price) = self.check_request(&new).await?;
         let me = self.me().await?;
+        own_tools(tools.as_deref(), &me)?;
         let now = self.clock.now();
         let agreed = self
             .shelf
@@ -383,6 +384,7 @@ impl Provider {
 
     /// Writes a rule.
     pub(crate) async fn put_rule(&self, rule: Rule) -> Result<Rule, Error> {
+        own_tools(rule.tools.as_deref(), &self.me().await?)?;
         self.shelf
             .rules
             .put(rule.name.as_str(), &rule, Expect::Any, Vec::new())

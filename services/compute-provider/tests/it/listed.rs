@@ -38,6 +38,31 @@ async fn a_grant_that_lists_its_tools_lets_no_other_run() {
     free.start(&north, &south).await;
 }
 
+#[tokio::test]
+async fn a_tool_that_another_lists_is_refused_for_its_owner_could_change_it() {
+    let (north, south, _) = story().await;
+    south.ok(Method::DELETE, "rules/all", Value::Null).await;
+    let asked = north.ask(&south, &["compute.default"], "op-2").await;
+    let id = asked["grant"]["grant_id"].as_str().unwrap().to_owned();
+    let tools = json!({"tools": [format!("{}/processing.say.1.0", north.id)]});
+    let approve = format!("grants/{id}/approve");
+    let rule = json!({"rule": {"max_life_seconds": 60, "tools": tools["tools"]}});
+    for (method, path) in [
+        (Method::POST, approve.as_str()),
+        (Method::PUT, "rules/some"),
+    ] {
+        let body = if path == approve {
+            tools.clone()
+        } else {
+            rule.clone()
+        };
+        let (status, text) = south.refused(method, path, body).await;
+        assert_eq!(status, 422, "{text}");
+        assert!(text.contains("a listing of our own"), "{text}");
+    }
+    assert_eq!(south.grant(&id).await["state"], "pending");
+}
+
 /// Two tools, of which only what the second says leaves.
 fn service() -> Value {
     let tool = |command: &str| {

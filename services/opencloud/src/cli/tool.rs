@@ -18,10 +18,10 @@ const LIKE: f64 = 0.8;
 /// Which programs may read our data under a grant.
 #[derive(Debug, Args)]
 pub(crate) struct ToolArguments {
-    /// Only this service may read our data, OWNER/LISTING; may be repeated [default: any]. It reads one dataset a run and
-    /// nothing beside it; the values of its inputs, the images and how often it runs are the partner's choice, so it must
-    /// be safe for any of them. To fix a value, list a workflow around the service that has it fixed
-    #[arg(long = "tool", value_name = "OWNER/LISTING")]
+    /// Only this service or workflow of our own may read our data, its listing; may be repeated [default: any]. It reads one
+    /// dataset a run and nothing beside it; the values of its inputs, the images and how often it runs are the partner's
+    /// choice, so it must be safe for any of them. To fix a value, list a workflow around the service that has it fixed
+    #[arg(long = "tool", value_name = "LISTING")]
     tools: Vec<String>,
 }
 
@@ -33,8 +33,12 @@ impl ToolArguments {
     /// The listings that were named.
     pub(crate) async fn found(&self, context: &Context) -> Result<Tools, CommandError> {
         let mut tools = Vec::new();
+        let own = context.client.discovery().identity().await?.org_id;
         for text in &self.tools {
             let (owner, id) = find::listing_ref(context, text).await?;
+            if owner != own {
+                return Err(CommandError::input(others(text)));
+            }
             let listed = of(context, &owner).await?;
             let ids: Vec<&str> = listed.iter().map(|it| it.listing_id.as_str()).collect();
             match listed.iter().find(|it| it.listing_id == id) {
@@ -87,6 +91,14 @@ async fn of(context: &Context, owner: &str) -> Result<Vec<Listing>, CommandError
         }
         filter.page_token = Some(page.next_page_token);
     }
+}
+
+/// That a tool is somebody else's.
+fn others(text: &str) -> String {
+    format!(
+        "`{text}` is not listed by us: its owner could list another program under that name; add the program here with \
+         `opencloud service add` and name that"
+    )
 }
 
 /// That there is no such tool, with the name that was likely meant.

@@ -39,7 +39,7 @@ pub(super) async fn unfit(
         let catalogue = context.catalogue.as_ref();
         let reason = match beside(grant, &spec.inputs) {
             Some(reason) => reason,
-            None if listed(catalogue, &grant.tools, &own, most_bytes).await? => continue,
+            None if listed(catalogue, grant, &own, most_bytes).await? => continue,
             None => "and this workflow is none of them, whole and unchanged".to_owned(),
         };
         unfit.insert(grant.grant_id.clone(), reason);
@@ -117,17 +117,21 @@ async fn names_of(document: String, most_bytes: usize) -> Result<Vec<Digest>, Ru
 
 async fn listed(
     catalogue: &dyn Catalogue,
-    tools: &[String],
+    grant: &Grant,
     own: &[Digest],
     most_bytes: usize,
 ) -> Result<bool, RunError> {
-    for tool in tools {
+    for tool in &grant.tools {
         let Some((owner, listing)) = tool.split_once('/') else {
             if own.iter().any(|digest| digest.to_string() == *tool) {
                 return Ok(true);
             }
             continue;
         };
+        // What another lists the data's owner does not let read them.
+        if owner != grant.provider {
+            continue;
+        }
         let found = match catalogue.listing(owner, listing).await {
             Ok(found) => found,
             // Its owner took it back: it allows nothing any more.
@@ -254,15 +258,22 @@ mod tests {
         let other = names_of(tool("sha256sum").to_string(), most).await.unwrap();
         let say = "org-2/processing.say.1.0".to_owned();
         let gone = "org-2/processing.gone.1.0".to_owned();
+        let other_owner = "org-1/processing.say.1.0".to_owned();
         let digest = own[1].to_string();
         for (tools, own, fits) in [
             (vec![gone.clone(), say.clone()], &own, true),
             (vec![digest], &own, true),
             (vec![say], &other, false),
             (vec![gone], &own, false),
+            (vec![other_owner], &own, false),
         ] {
-            let found = listed(&catalogue, &tools, own, most).await.unwrap();
-            assert_eq!(found, fits, "{tools:?}");
+            let grant = Grant {
+                provider: "org-2".to_owned(),
+                tools,
+                ..Grant::default()
+            };
+            let found = listed(&catalogue, &grant, own, most).await.unwrap();
+            assert_eq!(found, fits, "{:?}", grant.tools);
         }
     }
 }

@@ -38,6 +38,17 @@ pub enum RuleError {
         /// How many at most.
         most: usize,
     },
+    /// A tool that another organisation lists.
+    #[error(
+        "a tool of a grant is a listing of our own, and `{owner}/{id}` is not: its owner could list another program \
+         under that name; list the service or workflow here and name that"
+    )]
+    OtherTool {
+        /// Who lists it.
+        owner: OrgId,
+        /// Its listing.
+        id: Name,
+    },
     /// There is none of that name.
     #[error("no rule `{0}` here")]
     Unknown(Name),
@@ -97,6 +108,21 @@ impl Rule {
                 self.longest_seconds
             )
         })
+    }
+}
+
+/// Checks the tools that `me` lets read its data: what a listing holds is its owner's to change.
+///
+/// # Errors
+/// The first that another organisation lists.
+pub fn own_tools(tools: Option<&[Tool]>, me: &OrgId) -> Result<(), RuleError> {
+    let other = tools.into_iter().flatten().find_map(|tool| match tool {
+        Tool::Listing { owner, id } if owner != me => Some((*owner, id.clone())),
+        Tool::Listing { .. } | Tool::Digest(_) => None,
+    });
+    match other {
+        Some((owner, id)) => Err(RuleError::OtherTool { owner, id }),
+        None => Ok(()),
     }
 }
 
