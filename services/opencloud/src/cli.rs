@@ -346,7 +346,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::Left(what)) => {
-            anstream::eprintln!("{what}");
+            output::hint(&what);
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
