@@ -281,7 +281,7 @@ async fn no_lease_without_job_after_a_crash_and_the_attempt_is_billed_once() {
         .message()
         .await
         .unwrap()
-        .is_some_and(|event| !matches!(event.event, Some(fed::watch_response::Event::Log(_))))
+        .is_some_and(|event| !matches!(event.event, Some(Event::Log(_))))
     {}
 
     let south = south.crash().await;
