@@ -8,9 +8,9 @@ use oc_service::access::{Principal, Role as Access};
 use oc_workflow::data::{ObjectRef, Role};
 use serde_json::Value;
 
-use super::world::World;
 use super::output::first_storage;
 use super::user_of;
+use super::world::World;
 use crate::context::Context;
 use crate::documents::{KnownFile, SpecInput};
 use crate::error::RunError;
