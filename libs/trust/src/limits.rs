@@ -15,7 +15,7 @@ pub struct Limits {
     pub fragments: u32,
     /// Core-seconds over the whole time.
     pub core_seconds: u64,
-    /// What leaves over the whole time, outputs and logs, in bytes.
+    /// What leaves as outputs over the whole time, in bytes.
     pub egress_bytes: u64,
     /// What is stored at a time, in bytes.
     pub storage_bytes: u64,

@@ -94,7 +94,7 @@ pub struct UsageRecord {
     pub peak_memory_bytes: u64,
     /// What it fetched, in bytes.
     pub bytes_in: u64,
-    /// What left the provider, outputs and logs, in bytes.
+    /// What left the provider as outputs, in bytes; logs are bounded and free.
     pub bytes_out: u64,
     /// What it kept stored times how long, in byte-seconds.
     pub storage_byte_seconds: u64,

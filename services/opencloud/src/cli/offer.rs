@@ -74,7 +74,7 @@ pub(crate) struct PriceArguments {
     /// For one core for one hour, such as 0.04
     #[arg(long, default_value = "0")]
     per_core_hour: Money,
-    /// For one GiB that leaves us, outputs and logs
+    /// For one GiB of outputs that leaves us; logs are bounded and free
     #[arg(long, default_value = "0")]
     per_gib_out: Money,
 }
