@@ -29,18 +29,19 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("usage.db");
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&file).await?);
-    let south = Arc::new(South::found()?);
+    let south = Arc::new(Org::found()?);
     let accounting = Accounting::new(
         Arc::new(SqliteStore::temporary().await?),
         Arc::clone(&ledger),
-        Arc::<South>::clone(&south),
-        Arc::<South>::clone(&south),
+        Arc::<Org>::clone(&south),
+        Arc::<Org>::clone(&south),
         Arc::new(SystemClock),
         Currency::EUR,
     );
+    let north = Org::found()?;
     let mut grants = Vec::new();
     for _ in 0..4 {
-        grants.push(south.grant(&accounting).await?);
+        grants.push(south.grant(&north, &accounting).await?);
     }
 
     let mut rows = Vec::new();
@@ -233,14 +234,14 @@ fn record(grant: &Grant) -> anyhow::Result<UsageRecord> {
     Ok(record)
 }
 
-/// The organisation whose books are measured, with real keys. Nobody asks it for the books of a partner.
-struct South {
+/// An organisation with real keys. Nobody asks it for the books of a partner.
+struct Org {
     id: OrgId,
     keys: Arc<KeyHistory>,
     signer: LocalSigner,
 }
 
-impl South {
+impl Org {
     fn found() -> anyhow::Result<Self> {
         let keys = OrgKeys::generate();
         let history = KeyHistory::start(keys.found()?)?;
@@ -251,9 +252,8 @@ impl South {
         })
     }
 
-    /// A grant to a consumer of its own, signed by both, in the books.
-    async fn grant(&self, accounting: &Accounting) -> anyhow::Result<Grant> {
-        let north = Self::found()?;
+    /// A grant to a consumer, signed by both, in the books.
+    async fn grant(&self, north: &Self, accounting: &Accounting) -> anyhow::Result<Grant> {
         let now = SystemClock.now_ms();
         let grant = Grant {
             id: GrantId::new(),
@@ -301,14 +301,14 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[async_trait]
-impl Signer for South {
+impl Signer for Org {
     async fn sign(&self, payload_type: &str, payload: &[u8]) -> Result<Envelope, SignError> {
         self.signer.sign(payload_type, payload).await
     }
 }
 
 #[async_trait]
-impl Organisation for South {
+impl Organisation for Org {
     async fn me(&self) -> Result<OrgId, PortError> {
         Ok(self.id)
     }
@@ -328,7 +328,7 @@ fn no_partner() -> PortError {
 }
 
 #[async_trait]
-impl ProviderBooks for South {
+impl ProviderBooks for Org {
     async fn head(&self, _: OrgId, _: GrantId, _: u64) -> Result<OfferedHead, PortError> {
         Err(no_partner())
     }

@@ -25,7 +25,7 @@ mod workflows;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 
 use crate::figures::{Report, Row};
@@ -88,12 +88,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let mut report = Report::of(machine::here()?);
+    let mut failed = Vec::new();
     for name in names {
         eprintln!("measuring {name:?}");
-        let rows = runtime.block_on(measure(*name, arguments));
-        report
-            .rows
-            .extend(rows.with_context(|| format!("measure {name:?}"))?);
+        match runtime.block_on(measure(*name, arguments)) {
+            Ok(rows) => report.rows.extend(rows),
+            Err(error) => failed.push(format!("{name:?}: {error:#}")),
+        }
     }
     eprint!("{}", report.table());
     let json = serde_json::to_string_pretty(&report)?;
@@ -101,6 +102,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(file) = &arguments.out {
         std::fs::write(file, json).with_context(|| format!("write {}", file.display()))?;
     }
+    // One that fails takes none of the others' figures with it.
+    ensure!(failed.is_empty(), "not measured: {}", failed.join("; "));
     Ok(())
 }
 
