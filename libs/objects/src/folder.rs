@@ -60,6 +60,8 @@ impl FolderObjects {
                     std::fs::remove_dir_all(&incoming)?;
                 }
                 std::fs::create_dir_all(&incoming)?;
+                // Never empty: the driver removes empty folders, and fails who is about to flush one.
+                std::fs::write(incoming.join("kept"), [])?;
                 std::fs::create_dir_all(folder.join(DIGESTS))?;
                 let open = || LocalFileSystem::new_with_prefix(&folder);
                 let store = open()?.with_fsync(true);
