@@ -22,6 +22,7 @@ use object_store::{
 };
 use oc_kernel::{Digest, ObjectKey, Page, PageRequest, PageToken};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::RwLock;
 
 use crate::{Body, Deleted, Expected, ObjectBody, ObjectError, ObjectInfo, Objects};
 
@@ -36,9 +37,13 @@ const RESERVE: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct FolderObjects {
     folder: PathBuf,
+    /// Reads, and writes objects.
     store: Arc<LocalFileSystem>,
-    /// Writes digests, which are computed again where a crash lost one: they need not be on disk at once.
-    digests: Arc<LocalFileSystem>,
+    /// Removes objects and the folders that are empty then, and writes digests, which are computed
+    /// again where a crash lost one: neither need be on disk at once.
+    unsynced: Arc<LocalFileSystem>,
+    /// Held alone by who removes: a folder that became empty must not go while a name is given in it.
+    naming: RwLock<()>,
 }
 
 impl FolderObjects {
@@ -60,18 +65,18 @@ impl FolderObjects {
                     std::fs::remove_dir_all(&incoming)?;
                 }
                 std::fs::create_dir_all(&incoming)?;
-                // Never empty: the driver removes empty folders, and fails who is about to flush one.
-                std::fs::write(incoming.join("kept"), [])?;
                 std::fs::create_dir_all(folder.join(DIGESTS))?;
                 let open = || LocalFileSystem::new_with_prefix(&folder);
+                // What comes in is flushed together with its folder, which must therefore stay.
                 let store = open()?.with_fsync(true);
-                Ok([store, open()?].map(|it| it.with_automatic_cleanup(true)))
+                Ok([store, open()?.with_automatic_cleanup(true)])
             };
         match prepare() {
-            Ok([store, digests]) => Ok(Self {
+            Ok([store, unsynced]) => Ok(Self {
                 folder,
                 store: Arc::new(store),
-                digests: Arc::new(digests),
+                unsynced: Arc::new(unsynced),
+                naming: RwLock::default(),
             }),
             Err(source) => Err(ObjectError::Folder {
                 path: folder,
@@ -123,7 +128,7 @@ impl FolderObjects {
 
     async fn note_digest(&self, key: &ObjectKey, digest: Digest) -> Result<(), ObjectError> {
         let text = PutPayload::from(digest.to_string());
-        let noted = self.digests.put(&beside(key), text).await;
+        let noted = self.unsynced.put(&beside(key), text).await;
         noted.map(drop).map_err(|error| failed(key, error))
     }
 
@@ -182,7 +187,9 @@ impl Objects for FolderObjects {
             }
         };
         upload.complete().await.map_err(|e| failed(key, e))?;
+        let naming = self.naming.read().await;
         let named = self.store.rename_if_not_exists(&incoming, &at(key)).await;
+        drop(naming);
         if let Err(error) = named {
             // Left over, it would be cleared at the next start.
             let _ = self.store.delete(&incoming).await;
@@ -238,12 +245,13 @@ impl Objects for FolderObjects {
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<bool, ObjectError> {
+        let _naming = self.naming.write().await;
         // The digest first: whoever writes the key again writes it only after the object was gone.
-        match self.store.delete(&beside(key)).await {
+        match self.unsynced.delete(&beside(key)).await {
             Ok(()) | Err(DriverError::NotFound { .. }) => {}
             Err(error) => return Err(failed(key, error)),
         }
-        match self.store.delete(&at(key)).await {
+        match self.unsynced.delete(&at(key)).await {
             Ok(()) => Ok(true),
             Err(DriverError::NotFound { .. }) => Ok(false),
             Err(error) => Err(failed(key, error)),

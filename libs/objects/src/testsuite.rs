@@ -50,6 +50,7 @@ macro_rules! testsuite {
             a_put_that_is_dropped_leaves_nothing,
             a_key_is_written_once,
             one_of_eight_writers_wins,
+            objects_come_and_go_beside_each_other,
             a_deleted_key_may_be_written_again,
             objects_survive_reopening,
             an_absent_object_is_not_found,

@@ -120,6 +120,24 @@ pub async fn a_key_is_written_once(fixture: &dyn Fixture) {
     assert_eq!(fixture.leftovers().await, 1);
 }
 
+pub async fn objects_come_and_go_beside_each_other(fixture: &dyn Fixture) {
+    let objects = fixture.open().await;
+    let lives = (0..4).map(|n| {
+        let objects = objects.clone();
+        tokio::spawn(async move {
+            for round in 0..100 {
+                let at = format!("one/folder/{n}-{round}");
+                put(&*objects, &at, "here for a moment").await;
+                assert!(objects.delete(&key(&at)).await.unwrap());
+            }
+        })
+    });
+    for life in futures::future::join_all(lives).await {
+        life.unwrap();
+    }
+    assert_eq!(fixture.leftovers().await, 0);
+}
+
 pub async fn one_of_eight_writers_wins(fixture: &dyn Fixture) {
     let objects = fixture.open().await;
     let writers = (0..8).map(|n: u8| {
