@@ -13,6 +13,7 @@ mod joining;
 mod keeping;
 mod lasting;
 mod leaving;
+mod lodging;
 mod mains;
 mod naming;
 mod outage;

@@ -13,7 +13,7 @@ use crate::sites::{both, one_step, request, upload, uploaded};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A new user of North.
-async fn user(scene: &Scene, name: &str) -> Client {
+pub(crate) async fn user(scene: &Scene, name: &str) -> Client {
     let wanted = CreateUserRequest {
         name: name.to_owned(),
         roles: vec!["user".to_owned()],

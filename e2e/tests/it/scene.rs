@@ -99,10 +99,20 @@ impl Scene {
 
     /// A grant from South on its machines and images, in force.
     pub(crate) async fn grant(&self, limits: Limits, life: Duration) -> Grant {
+        self.grant_on(&[MACHINES, IMAGES], limits, life).await
+    }
+
+    /// The same, on these listings.
+    pub(crate) async fn grant_on(
+        &self,
+        listings: &[&str],
+        limits: Limits,
+        life: Duration,
+    ) -> Grant {
         let life = u64::try_from(life.as_millis()).unwrap();
         let request = RequestGrantRequest {
             provider: self.pair.south_id.clone(),
-            listing_ids: [MACHINES, IMAGES].map(str::to_owned).into(),
+            listing_ids: listings.iter().map(|&id| id.to_owned()).collect(),
             limits: Some(limits),
             not_after_ms: SystemClock.now_ms() + life,
             ..RequestGrantRequest::default()

@@ -93,6 +93,13 @@ pub(crate) async fn both(north_settings: &[&str], south_settings: &[&str]) -> Sc
 
 /// The same on a scene that is set.
 pub(crate) async fn furnish(scene: Scene) -> Scene {
+    at_home(&scene).await;
+    scene.grant(large(), DAY).await;
+    scene
+}
+
+/// North gets machines and a second storage offer.
+pub(crate) async fn at_home(scene: &Scene) {
     let north = scene.north();
     for (name, kind) in [
         ("home", OfferKind::Compute),
@@ -106,8 +113,6 @@ pub(crate) async fn furnish(scene: Scene) -> Scene {
         offers.iter().all(|offer| offer.listed).then_some(())
     })
     .await;
-    scene.grant(large(), DAY).await;
-    scene
 }
 
 /// Uploads a text into North's second storage offer.

@@ -1,7 +1,7 @@
 //! Why the orchestrator refuses or fails: one type for both faces, whose kind decides the status.
 
 use oc_door::DoorError;
-use oc_kernel::{Classify, Code, Kind, PageTokenError, ParseIdError};
+use oc_kernel::{Classify, Code, Kind, ObjectKey, PageTokenError, ParseIdError, RunId};
 use oc_service::{CallError, Finding};
 use oc_store::StoreError;
 use oc_workflow::plan::PlanError;
@@ -64,6 +64,24 @@ pub enum RunError {
     /// No such run, or not the caller's.
     #[error("no run `{0}`")]
     NoRun(String),
+    /// The run made no such file, or it lies in storage of ours.
+    #[error(
+        "run {run} has no file `{key}` in a partner's storage: its results name the way to each file"
+    )]
+    NoFile {
+        /// The run.
+        run: RunId,
+        /// What was asked for.
+        key: String,
+    },
+    /// Nothing lets us read a file in a partner's storage any more.
+    #[error("`{key}` cannot be fetched: {reason}")]
+    Closed {
+        /// The file.
+        key: ObjectKey,
+        /// Why.
+        reason: String,
+    },
     /// The run's state does not allow it.
     #[error("{0}")]
     State(String),
@@ -145,8 +163,8 @@ impl Classify for RunError {
             Self::Document(_) | Self::Inputs(_) | Self::Invalid { .. } => Kind::Invalid,
             Self::NoImages { .. } | Self::Filtered { .. } => Kind::Invalid,
             Self::Plan(error) => error.kind(),
-            Self::NoRun(_) => Kind::NotFound,
-            Self::State(_) => Kind::Precondition,
+            Self::NoRun(_) | Self::NoFile { .. } => Kind::NotFound,
+            Self::State(_) | Self::Closed { .. } => Kind::Precondition,
             Self::Slow(_) => Kind::Timeout,
             Self::Full(_) => Kind::Exhausted,
             Self::Operation(_) => Kind::Conflict,

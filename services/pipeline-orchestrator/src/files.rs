@@ -107,6 +107,17 @@ pub(crate) fn location(object: &ObjectRef) -> String {
     format!("oc:{}/{}/{}", object.owner, role(object.role), object.key)
 }
 
+/// An object as a delegation lets it be read.
+pub(crate) fn delegated(file: &KnownFile) -> oc_trust::Input {
+    let object = &file.object;
+    oc_trust::Input {
+        owner: object.owner,
+        listing: file.listing.clone(),
+        object: object.key.clone(),
+        sha256: object.sha256,
+    }
+}
+
 /// A role as messages write it.
 pub(crate) const fn role(role: Role) -> &'static str {
     match role {

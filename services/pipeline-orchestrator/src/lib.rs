@@ -11,6 +11,7 @@ mod documents;
 mod driver;
 mod erasure;
 mod error;
+mod fetching;
 mod files;
 mod grpc;
 mod hub;
@@ -21,6 +22,7 @@ mod present;
 mod request;
 mod rest;
 mod results;
+mod root;
 mod settings;
 mod submission;
 mod supervisor;
@@ -168,6 +170,7 @@ fn access() -> Vec<Access> {
         user(Method::POST, "/runs/{run_id}/cancel"),
         user(Method::POST, "/runs/{run_id}/retry"),
         user(Method::GET, "/runs/{run_id}/results"),
+        user(Method::GET, "/runs/{run_id}/files/{*key}").bulk(),
         user(Method::GET, "/runs/{run_id}/explain"),
         call("PlanRun"),
         call("StartRun"),

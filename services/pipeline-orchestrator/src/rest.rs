@@ -1,9 +1,11 @@
 //! The REST face: the same calls as gRPC, with the same messages in JSON.
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use futures::StreamExt as _;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
+use oc_kernel::Kind;
 use oc_proto::pipeline::v1::*;
 use oc_service::access::Principal;
 use oc_service::sse::{Streams, event};
@@ -46,6 +48,7 @@ pub(crate) fn api() -> OpenApiRouter<Face> {
         .routes(routes!(cancel))
         .routes(routes!(retry))
         .routes(routes!(results))
+        .routes(routes!(file))
         .routes(routes!(explain))
 }
 
@@ -178,6 +181,30 @@ async fn results(
     Path(run_id): Path<String>,
 ) -> Result<Json<GetResultsResponse>, Problem> {
     Ok(Json(face.orchestrator.results(&caller, &run_id).await?))
+}
+
+/// A file that the run made and a partner stores. What is not what the run stored breaks off.
+#[utoipa::path(get, path = "/api/pipeline/v1/runs/{run_id}/files/{*key}",
+    params(("run_id" = String, Path), ("key" = String, Path, description = "The object, as the results name it")),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
+async fn file(
+    State(face): State<Face>,
+    caller: Principal,
+    Path((run_id, key)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let file = face.orchestrator.fetch(&caller, &run_id, &key).await?;
+    let object = file.object;
+    let media_type = match object.media_type.as_str() {
+        "" => "application/octet-stream",
+        media_type => media_type,
+    };
+    Response::builder()
+        .header(header::CONTENT_TYPE, media_type)
+        .header(header::CONTENT_LENGTH, object.length)
+        .header(header::ETAG, format!("\"{}\"", object.sha256))
+        .body(Body::from_stream(file.bytes))
+        .map_err(|_| Problem::new(Kind::Internal, "the answer cannot be written"))
 }
 
 /// Why a run is where it is.

@@ -1,6 +1,6 @@
 //! What a run made, and why it is where it is.
 
-use oc_kernel::OrgId;
+use oc_kernel::{OrgId, RunId};
 use oc_proto::pipeline::v1 as pb;
 use oc_service::access::Principal;
 use oc_workflow::data::Role;
@@ -9,7 +9,7 @@ use oc_workflow::explain;
 use crate::documents::KnownFile;
 use crate::error::RunError;
 use crate::orchestrator::Orchestrator;
-use crate::{files, present};
+use crate::{files, present, rest};
 
 impl Orchestrator {
     /// What a run made.
@@ -36,7 +36,7 @@ impl Orchestrator {
                 results.push(pb::ResultFile {
                     output: output.clone(),
                     name: file.object.key.file_name().to_owned(),
-                    path: path_of(&me, file).unwrap_or_default(),
+                    path: path_of(&me, &document.run.id(), file).unwrap_or_default(),
                     object: Some(files::object_message(&file.object)),
                 });
             }
@@ -87,15 +87,13 @@ impl Orchestrator {
     }
 }
 
-/// Where our REST API hands out a file in storage of our own.
-fn path_of(me: &OrgId, file: &KnownFile) -> Option<String> {
+/// Where our REST API hands out a file: from storage of our own, or for a partner's storage.
+fn path_of(me: &OrgId, run: &RunId, file: &KnownFile) -> Option<String> {
+    let key = &file.object.key;
     let listing = file.listing.as_ref()?;
-    let offer = listing.as_str().strip_prefix("storage.")?;
-    let ours = file.object.owner == *me && file.object.role == Role::Objects;
-    ours.then(|| {
-        format!(
-            "/api/compute/v1/storage/{offer}/objects/{}",
-            file.object.key
-        )
+    let offer = listing.as_str().strip_prefix(files::STORAGE)?;
+    (file.object.role == Role::Objects).then(|| match file.object.owner == *me {
+        true => format!("/api/compute/v1/storage/{offer}/objects/{key}"),
+        false => format!("{}/runs/{run}/files/{key}", rest::PREFIX),
     })
 }

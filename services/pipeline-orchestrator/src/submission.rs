@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oc_kernel::{AttemptId, Digest, FragmentId, Name, NameError, ObjectKey, OrgId, RunId};
 use oc_proto::compute::v1::Grant as GrantMessage;
 use oc_proto::federation::v1::{FragmentSpec, OutputTarget, StagedInput, SubmitRequest};
-use oc_trust::{Delegation, Envelope, Grant, Limits, Unverified, seal};
+use oc_trust::{Delegation, Grant, Limits, seal};
 use oc_workflow::data::Destination;
 use oc_workflow::run::{AttemptRef, attempt_id, fragment_id};
 use serde_json::Value;
@@ -17,7 +17,8 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::documents::{Pseudonym, RunDocument};
 use crate::driver::CallFailure;
-use crate::files::{Staged, Staging, object_message};
+use crate::files::{self, Staged, Staging, object_message};
+use crate::root::{Root, granted};
 
 /// Authority lasts this much longer than the attempt may run, in ms: staging, storing, clocks.
 const MARGIN_MS: u64 = 15 * 60 * 1000;
@@ -226,34 +227,6 @@ impl Chains {
     }
 }
 
-/// A grant of ours in its signed form.
-struct Root {
-    envelope: Vec<u8>,
-    digest: Digest,
-    claim: Grant,
-}
-
-fn granted(grants: &[GrantMessage], id: &str) -> Result<Root, CallFailure> {
-    let found = grants.iter().find(|grant| grant.grant_id == id);
-    let found = found.ok_or_else(|| CallFailure::no_grant(format!("grant {id} is not here")))?;
-    if found.state() != oc_proto::federation::v1::GrantState::Active {
-        let why = found.cause.clone().unwrap_or_default().text;
-        return Err(CallFailure::no_grant(format!(
-            "grant {id} is no longer in force: {why}"
-        )));
-    }
-    let envelope = found.envelope.clone();
-    let parsed = Unverified::<Grant>::parse(&envelope).map_err(CallFailure::defect)?;
-    let digest = Envelope::from_json(&envelope)
-        .map_err(CallFailure::defect)?
-        .digest();
-    Ok(Root {
-        digest,
-        claim: parsed.claim().clone(),
-        envelope,
-    })
-}
-
 impl Attempt<'_> {
     /// Everyone whose things are read or written.
     fn owners(&self) -> BTreeSet<OrgId> {
@@ -330,7 +303,7 @@ impl Attempt<'_> {
             attempt: attempt_id(run, self.at),
             request: self.request,
             offer: whole.then(|| self.listing.clone()),
-            inputs: inputs.map(input).collect(),
+            inputs: inputs.map(|one| files::delegated(&one.file)).collect(),
             output: (whole || output.owner == owner).then(|| oc_trust::Output {
                 owner: output.owner,
                 listing: Some(output.listing.clone()),
@@ -360,16 +333,6 @@ impl Attempt<'_> {
             bounds.meet(&grant.limits_for(listing))
         });
         wanted.meet(&bounds)
-    }
-}
-
-fn input(one: &Staged) -> oc_trust::Input {
-    let object = &one.file.object;
-    oc_trust::Input {
-        owner: object.owner,
-        listing: one.file.listing.clone(),
-        object: object.key.clone(),
-        sha256: object.sha256,
     }
 }
 

@@ -613,7 +613,7 @@ pub struct ResultFile {
     /// The object.
     #[prost(message, optional, tag = "3")]
     pub object: ::core::option::Option<super::super::types::v1::ObjectRef>,
-    /// Path of our REST API to fetch it; empty where a partner stores it.
+    /// Path of our REST API to fetch it.
     #[prost(string, tag = "4")]
     pub path: ::prost::alloc::string::String,
 }

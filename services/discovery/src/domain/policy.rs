@@ -35,7 +35,11 @@ fn is_about_a_grant(method: &str) -> bool {
 
 /// True when `service` may move bytes from or to a partner.
 pub(crate) fn may_transfer(service: &str, role: BulkRole, put: bool) -> bool {
-    service == "compute-provider" && !(put && role == BulkRole::Data)
+    match (service, role) {
+        ("compute-provider", BulkRole::Objects) => true,
+        ("compute-provider", BulkRole::Data) | ("pipeline-orchestrator", BulkRole::Objects) => !put,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -162,11 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_compute_provider_moves_bytes_and_never_into_a_dataset() {
+    fn only_the_compute_provider_moves_bytes_and_never_into_a_dataset_and_results_are_read() {
         for service in SERVICES {
             let compute = service == "compute-provider";
+            let reads = compute || service == "pipeline-orchestrator";
             assert_eq!(may_transfer(service, BulkRole::Data, false), compute);
             assert_eq!(may_transfer(service, BulkRole::Objects, true), compute);
+            assert_eq!(may_transfer(service, BulkRole::Objects, false), reads);
             assert!(!may_transfer(service, BulkRole::Data, true));
         }
     }

@@ -165,8 +165,8 @@ fn common<'a>(keys: impl Iterator<Item = &'a str>) -> &'a str {
 
 /// The storage offer of ours and the key of a file; none for one that lies elsewhere.
 fn place(file: &ResultFile) -> Option<(&str, &str)> {
-    let (before, _) = file.path.split_once("/objects/")?;
-    let (_, offer) = before.rsplit_once('/')?;
+    let below = file.path.strip_prefix("/api/compute/v1/storage/")?;
+    let (offer, _) = below.split_once("/objects/")?;
     Some((offer, file.object.as_ref()?.key.as_str()))
 }
 
@@ -199,24 +199,16 @@ async fn gone<'a>(
 
 /// What is said of files that cannot be fetched; nothing where all can.
 fn away(results: &GetResultsResponse, gone: &BTreeSet<&str>) -> Option<String> {
-    let all = counted(results.files.len(), "file");
     // One file may be several outputs.
     let key = |file: &ResultFile| file.object.as_ref().map(|object| object.key.clone());
     let lost = |file: &&ResultFile| key(file).is_some_and(|key| gone.contains(key.as_str()));
-    if !gone.is_empty() {
-        return Some(format!(
-            "{} of {all} cannot be fetched: they were removed from storage; a new run makes them again",
-            results.files.iter().filter(lost).count()
-        ));
-    }
-    let elsewhere = results.files.iter().filter(|file| file.path.is_empty());
-    match elsewhere.count() {
-        0 => None,
-        number => Some(format!(
-            "{number} of {all} cannot be fetched: they lie in a partner's storage, which only runs there read; a run \
-             with --storage NAME of ours brings its results here"
-        )),
-    }
+    (!gone.is_empty()).then(|| {
+        format!(
+            "{} of {} cannot be fetched: they were removed from storage; a new run makes them again",
+            results.files.iter().filter(lost).count(),
+            counted(results.files.len(), "file")
+        )
+    })
 }
 
 #[cfg(test)]
@@ -256,11 +248,9 @@ mod tests {
     #[test]
     fn results_that_cannot_be_fetched_are_told_with_what_works() {
         let mut results = made((0..2).map(|n| format!("runs/1/attempt/{n}")));
-        assert!(
-            away(&results, &BTreeSet::new())
-                .unwrap()
-                .contains("partner's storage")
-        );
+        let at_a_partner = "/api/pipeline/v1/runs/1/files/runs/objects/0";
+        results.files[0].path = at_a_partner.to_owned();
+        assert_eq!(place(&results.files[0]), None);
         for file in &mut results.files {
             let key = &file.object.as_ref().unwrap().key;
             file.path = format!("/api/compute/v1/storage/results/objects/{key}");

@@ -88,8 +88,8 @@ pub(super) async fn find(
 
 fn of_partner(storage: &ListingRef, owner: &str) -> String {
     format!(
-        "the results stay in `{}` of {owner}: you will not be able to fetch them from there, and they are removed when \
-         the grant ends; store them in storage of ours to have them",
+        "the results lie in `{}` of {owner}, and are removed when the grant ends: fetch them before, or store them in \
+         storage of ours",
         storage.listing
     )
 }
@@ -224,6 +224,6 @@ mod tests {
         };
         let said = of_partner(&depot, "South");
         assert!(said.contains("`storage.depot` of South"), "{said}");
-        assert!(said.contains("not be able to fetch them"), "{said}");
+        assert!(said.contains("removed when the grant ends"), "{said}");
     }
 }

@@ -1,14 +1,14 @@
-//! Outputs in storage, ours or a partner's, that count for nothing.
+//! Outputs in storage, ours or a partner's: those that count for nothing go, the others can be read.
 
 use async_trait::async_trait;
-use oc_door::{Door, Purpose};
-use oc_kernel::{AttemptId, RunId};
-use oc_proto::federation::v1::RemoveOutputsRequest;
+use oc_door::{BulkBody, BulkRole, Door, DoorError, Purpose};
+use oc_kernel::{AttemptId, OrgId, RunId};
 use oc_proto::federation::v1::objects_service_client::ObjectsServiceClient;
+use oc_proto::federation::v1::{OpenDownloadRequest, RemoveOutputsRequest};
 use oc_service::CallError;
 use oc_workflow::data::ListingRef;
 
-/// Has outputs removed by whoever keeps them.
+/// Has outputs removed and handed out by whoever keeps them.
 #[async_trait]
 pub(crate) trait Outputs: Send + Sync + 'static {
     /// Removes what these attempts of a run have left; true where something is left for another call.
@@ -18,6 +18,14 @@ pub(crate) trait Outputs: Send + Sync + 'static {
         storage: &ListingRef,
         attempts: &[AttemptId],
     ) -> Result<bool, CallError>;
+
+    /// The bytes of an object of a run that a partner keeps. The caller checks length and digest.
+    async fn read(
+        &self,
+        run: RunId,
+        owner: OrgId,
+        request: OpenDownloadRequest,
+    ) -> Result<BulkBody, DoorError>;
 }
 
 /// Through the door; to our own service directly.
@@ -46,5 +54,19 @@ impl Outputs for OutputsAtTheirOwner {
         };
         let mut objects = ObjectsServiceClient::new(channel);
         Ok(objects.remove_outputs(request).await?.into_inner().more)
+    }
+
+    async fn read(
+        &self,
+        run: RunId,
+        owner: OrgId,
+        request: OpenDownloadRequest,
+    ) -> Result<BulkBody, DoorError> {
+        let channel = self.0.partner(owner, Purpose::Run(run.to_string())).await?;
+        let opened = ObjectsServiceClient::new(channel)
+            .open_download(request)
+            .await?;
+        let token = opened.into_inner().token;
+        self.0.bulk_get(owner, BulkRole::Objects, &token, 0).await
     }
 }
