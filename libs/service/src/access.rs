@@ -9,5 +9,5 @@ pub use principal::{
     AnyOf, AuthError, Authenticator, Partner, Principal, Role, StaticTokens, User,
 };
 pub use table::Access;
-pub(crate) use table::{Face, Table, Verdict};
+pub(crate) use table::{Face, Table, Target, Verdict};
 pub use walk::{Walk, walk, walk_bodies};

@@ -40,7 +40,8 @@ pub struct App {
     pub name: &'static str,
     /// REST routes with their full paths.
     pub rest: axum::Router,
-    /// What describes those routes; served at `/api/<name>/openapi.json`.
+    /// What those routes say of themselves. Served at `/api/<name>/openapi.json` with what holds for all routes
+    /// alike: who may call them, by the rows of `access`, and how they refuse.
     pub openapi: OpenApi,
     /// gRPC services.
     pub grpc: Routes,

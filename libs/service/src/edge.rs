@@ -116,7 +116,7 @@ impl Edge {
         };
         tracing::Span::current().record("caller", tracing::field::display(&caller));
         if !row.access.admits(&caller) {
-            return refuse(face, not_admitted(&row.access.roles, &caller));
+            return refuse(face, not_admitted(&row.access, &caller));
         }
         parts.extensions.insert(caller);
         if let Some(limit) = row.access.body_limit {
@@ -286,12 +286,8 @@ fn method_not_allowed(request: &Request, methods: &[Method]) -> Response {
     response
 }
 
-fn not_admitted(roles: &[Role], caller: &Principal) -> Problem {
-    let wanted = roles
-        .iter()
-        .map(|role| role.as_str())
-        .collect::<Vec<_>>()
-        .join(" or ");
+fn not_admitted(access: &Access, caller: &Principal) -> Problem {
+    let wanted = access.roles_in_words();
     if *caller == Principal::Anonymous {
         return Problem::new(
             Kind::Unauthenticated,

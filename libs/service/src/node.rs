@@ -17,6 +17,7 @@ use utoipa::openapi::path::PathItem;
 use crate::access::{Access, Authenticator, Role, Table};
 use crate::app::{App, Ready, Worker};
 use crate::edge::{self, Edge};
+use crate::openapi::{self, plain};
 use crate::telemetry::{Metrics, RequestMetrics};
 
 const HEALTH: [&str; 3] = [
@@ -80,18 +81,18 @@ impl Node {
         let (mut names, mut ready, mut workers) = (Vec::new(), Vec::new(), Vec::new());
         let mut descriptors = FileDescriptorSet::default();
         for app in apps {
+            let document: Arc<str> = openapi::render(&app).into();
             for row in app.access {
                 table.add(app.name, row).map_err(NodeError::Twice)?;
             }
             check_openapi(&table, app.name, &app.openapi)?;
             let path = format!("/api/{}/openapi.json", app.name);
-            let document: Arc<str> = crate::openapi::render(&app.openapi).into();
             let row = Access::rest(Method::GET, path.clone(), Role::Public).undocumented();
             table.add(app.name, row).map_err(NodeError::Twice)?;
             router = router
                 .merge(app.rest)
                 .merge(grpc_router(app.grpc))
-                .route(&path, get(async move || crate::openapi::answer(&document)));
+                .route(&path, get(async move || openapi::answer(&document)));
             let set = FileDescriptorSet::decode(app.descriptors)
                 .map_err(|error| NodeError::Descriptors(app.name, error))?;
             descriptors.file.extend(set.file);
@@ -150,8 +151,6 @@ fn check_openapi(
     app: &'static str,
     api: &utoipa::openapi::OpenApi,
 ) -> Result<(), NodeError> {
-    // OpenAPI has no wildcards: `{*key}` is described as `{key}`.
-    let plain = |path: &str| path.replace("{*", "{");
     let described: BTreeSet<String> = api
         .paths
         .paths

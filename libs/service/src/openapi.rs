@@ -1,28 +1,32 @@
 //! OpenAPI documents: how they are written, served, and kept equal to what is checked in.
 
+mod document;
+
 use std::path::Path;
 
 use axum::response::{IntoResponse, Response};
 use http::header;
-use utoipa::openapi::OpenApi;
+
+use crate::app::App;
+pub(crate) use document::{document, operation, plain};
 
 /// The environment variable that makes [`check`] write instead of compare.
 pub const BLESS: &str = "OC_BLESS";
 
-/// The document as it is served and checked in: indented JSON that ends with a line feed.
-pub fn render(api: &OpenApi) -> String {
-    let mut text = serde_json::to_string_pretty(api).unwrap_or_default();
+/// The service's document as it is served and checked in: indented JSON that ends with a line feed.
+pub(crate) fn render(app: &App) -> String {
+    let mut text = serde_json::to_string_pretty(&document(app)).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// Compares the document with the file that is checked in, `docs/openapi/<service>.json`. With `OC_BLESS=1`
+/// Compares the service's document with the file that is checked in, `docs/openapi/<service>.json`. With `OC_BLESS=1`
 /// in the environment the file is written instead. For tests.
 ///
 /// # Errors
 /// What to do when they differ, or why the file cannot be read or written.
-pub fn check(api: &OpenApi, file: &Path) -> Result<(), String> {
-    let now = render(api);
+pub fn check(app: &App, file: &Path) -> Result<(), String> {
+    let now = render(app);
     let name = file.display();
     if std::env::var_os(BLESS).is_some_and(|value| value == "1") {
         let folder = file.parent().unwrap_or(Path::new("."));
@@ -54,11 +58,11 @@ mod tests {
     fn a_document_that_differs_from_the_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.json");
-        let api = OpenApi::default();
-        assert!(check(&api, &file).unwrap_err().contains("OC_BLESS=1"));
-        std::fs::write(&file, render(&api)).unwrap();
-        assert_eq!(check(&api, &file), Ok(()));
+        let app = App::new("echo");
+        assert!(check(&app, &file).unwrap_err().contains("OC_BLESS=1"));
+        std::fs::write(&file, render(&app)).unwrap();
+        assert_eq!(check(&app, &file), Ok(()));
         std::fs::write(&file, "{}").unwrap();
-        assert!(check(&api, &file).unwrap_err().contains("differs"));
+        assert!(check(&app, &file).unwrap_err().contains("differs"));
     }
 }

@@ -15,11 +15,5 @@ use crate::Face;
 /// Every route, and what describes it.
 pub(crate) fn api(face: Face) -> (axum::Router, OpenApi) {
     let api = datasets::api().merge(stac::api()).merge(bulk::api());
-    let (routes, mut openapi) = api.with_state(face).split_for_parts();
-    // OpenAPI has no wildcards: `{*key}` is described as `{key}`.
-    let paths = std::mem::take(&mut openapi.paths.paths).into_iter();
-    openapi.paths.paths = paths
-        .map(|(path, item)| (path.replace("{*", "{"), item))
-        .collect();
-    (routes, openapi)
+    api.with_state(face).split_for_parts()
 }

@@ -100,6 +100,12 @@ impl Access {
         self.roles.iter().any(|role| role.admits(caller))
     }
 
+    /// The roles it is open to, as a sentence names them.
+    pub(crate) fn roles_in_words(&self) -> String {
+        let roles: Vec<_> = self.roles.iter().map(|role| role.as_str()).collect();
+        roles.join(" or ")
+    }
+
     /// True for a row that is open to anybody: no walk asks anything of it.
     pub fn is_public(&self) -> bool {
         self.roles.contains(&Role::Public)

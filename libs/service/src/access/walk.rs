@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
 use tower::ServiceExt;
-use utoipa::openapi::RefOr;
+use utoipa::openapi::{OpenApi, RefOr};
 
-use super::table::Target;
-use super::{Access, Authenticator as _, StaticTokens};
+use super::{Access, Authenticator as _, StaticTokens, Target};
 use crate::app::App;
 use crate::node::{Node, NodeError};
+use crate::openapi;
 use crate::telemetry::Metrics;
 
 /// What the walk found.
@@ -80,10 +80,11 @@ pub async fn walk(app: App) -> Result<Walk, NodeError> {
 /// # Errors
 /// When the service cannot be built.
 pub async fn walk_bodies(app: App) -> Result<Walk, NodeError> {
+    let mut api = openapi::document(&app);
     let rows: Vec<_> = app
         .access
         .iter()
-        .filter(|row| takes_json(&app, row))
+        .filter(|row| takes_json(&mut api, row))
         .cloned()
         .collect();
     let tokens = StaticTokens::of_roles();
@@ -124,23 +125,8 @@ pub async fn walk_bodies(app: App) -> Result<Walk, NodeError> {
     Ok(found)
 }
 
-fn takes_json(app: &App, row: &Access) -> bool {
-    let Target::Rest { method, path } = &row.target else {
-        return false;
-    };
-    // OpenAPI writes a wildcard like any other parameter.
-    let Some(item) = app.openapi.paths.paths.get(&path.replace("{*", "{")) else {
-        return false;
-    };
-    let operation = match *method {
-        Method::POST => &item.post,
-        Method::PUT => &item.put,
-        Method::PATCH => &item.patch,
-        _ => &None,
-    };
-    let body = operation
-        .as_ref()
-        .and_then(|operation| operation.request_body.as_ref());
+fn takes_json(api: &mut OpenApi, row: &Access) -> bool {
+    let body = openapi::operation(api, row).and_then(|operation| operation.request_body.as_ref());
     matches!(body, Some(RefOr::T(body)) if body.content.contains_key("application/json"))
 }
 

@@ -7,6 +7,7 @@
 
 mod access;
 mod edge;
+mod openapi;
 mod rpc;
 mod stopping;
 mod support;

@@ -94,7 +94,10 @@ async fn events(State(shelf): State<Shelf>) -> Result<axum::response::Response, 
 }
 
 /// Answers with the request id that another service saw.
-#[utoipa::path(get, path = "/api/echo/v1/relay", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/api/echo/v1/relay", responses(
+    (status = 200, body = String),
+    (status = 503, body = Problem, description = "the other service is away"),
+))]
 async fn relay(State(shelf): State<Shelf>) -> Result<Json<String>, Problem> {
     let channel = shelf.board.channel("echo", "echo");
     let seen = say(channel, Request::new("id".to_owned())).await;

@@ -45,7 +45,7 @@ async fn the_openapi_document_is_checked_in() {
         env!("CARGO_MANIFEST_DIR"),
         "/../../docs/openapi/catalog.json"
     );
-    openapi::check(&app().await.openapi, Path::new(file)).unwrap();
+    openapi::check(&app().await, Path::new(file)).unwrap();
 }
 
 struct Rest<'a>(&'a Org);

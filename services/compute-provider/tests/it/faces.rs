@@ -55,7 +55,7 @@ async fn the_openapi_document_is_checked_in() {
         env!("CARGO_MANIFEST_DIR"),
         "/../../docs/openapi/compute-provider.json"
     );
-    openapi::check(&app().await.0.openapi, Path::new(file)).unwrap();
+    openapi::check(&app().await.0, Path::new(file)).unwrap();
 }
 
 #[tokio::test]

@@ -46,5 +46,5 @@ async fn the_openapi_document_is_the_one_checked_in() {
         env!("CARGO_MANIFEST_DIR"),
         "/../../docs/openapi/pipeline-orchestrator.json"
     );
-    oc_service::openapi::check(&alone().await.openapi, Path::new(file)).unwrap();
+    oc_service::openapi::check(&alone().await, Path::new(file)).unwrap();
 }

@@ -47,7 +47,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
         env!("CARGO_MANIFEST_DIR"),
         "/../../docs/openapi/sentinel-provider.json"
     );
-    oc_service::openapi::check(&app.openapi, Path::new(file)).unwrap();
+    oc_service::openapi::check(&app, Path::new(file)).unwrap();
 }
 
 #[tokio::test]
