@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod agreeing;
+mod climbing;
 mod commands;
 mod cutting;
 mod demo;

@@ -161,7 +161,7 @@ async fn announce(node: &Node, token: &str, length: usize) -> String {
 }
 
 #[tokio::test]
-async fn ten_megabytes_of_json_and_deep_nesting_and_climbing_paths_are_refused() {
+async fn ten_megabytes_of_json_and_deep_nesting_are_refused() {
     let node = Node::start("North").await;
     let token = std::fs::read_to_string(node.data().join("admin.token")).unwrap();
     let http = reqwest::Client::new();
@@ -182,16 +182,6 @@ async fn ten_megabytes_of_json_and_deep_nesting_and_climbing_paths_are_refused()
         400
     );
     assert_eq!(post("{\"offer\":".to_owned()).await, 400);
-    for path in [
-        "/api/compute/v1/offers/..%2F..%2Fkeys",
-        "/api/compute/v1/storage/x/objects/..%2F..%2Fadmin.token",
-    ] {
-        let request = http
-            .get(format!("{}{path}", node.address()))
-            .bearer_auth(token.trim());
-        let status = request.send().await.unwrap().status().as_u16();
-        assert!((400..500).contains(&status), "{path}: {status}");
-    }
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl Classify for InvitationError {
 pub struct Invitation {
     /// Which network.
     pub network_id: NetworkId,
-    /// Its name for people, 1 to 64 bytes without control characters.
+    /// Its name for people, as [`Invitation::is_name`] allows.
     pub name: String,
     /// Where members listen, 1 to 16, each at most 256 bytes.
     pub addresses: Vec<Multiaddr>,
@@ -78,17 +78,24 @@ impl Invitation {
     /// Longest name in bytes.
     pub const MAX_NAME_BYTES: usize = 64;
 
+    /// Whether a network may have this name: 1 to 64 bytes that show and not blanks alone. No `/` is among them, so
+    /// that it looks like no path, though it stands in none.
+    pub fn is_name(text: &str) -> bool {
+        let fits = !text.trim().is_empty() && text.len() <= Self::MAX_NAME_BYTES;
+        fits && !text.chars().any(|c| c == '/' || oc_kernel::is_hidden(c))
+    }
+
     fn from_document(document: Document) -> Result<Self, InvitationError> {
         let wrong = |field, reason: &str| InvitationError::Field {
             field,
             reason: reason.to_owned(),
         };
         let name = document.name;
-        if name.trim().is_empty() || name.len() > Self::MAX_NAME_BYTES {
-            return Err(wrong("name", "it must have 1 to 64 bytes"));
-        }
-        if name.chars().any(oc_kernel::is_hidden) {
-            return Err(wrong("name", "it holds characters that do not show"));
+        if !Self::is_name(&name) {
+            return Err(wrong(
+                "name",
+                "it must have 1 to 64 bytes that show, and no `/`",
+            ));
         }
         if document.addresses.is_empty() || document.addresses.len() > Self::MAX_ADDRESSES {
             return Err(wrong("list of addresses", "it must have 1 to 16 entries"));
@@ -232,6 +239,7 @@ mod tests {
         let cases = [
             (document("", &one, &key), "name"),
             (document("a\\u0000b", &one, &key), "name"),
+            (document("../a", &one, &key), "name"),
             (document("a", "", &key), "list of addresses"),
             (document("a", &many, &key), "list of addresses"),
             (document("a", "\"over there\"", &key), "address"),

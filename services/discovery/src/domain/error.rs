@@ -20,7 +20,7 @@ pub(crate) enum DiscoveryError {
     #[error("the network {network} does not run now: {cause}")]
     NotRunning { network: String, cause: String },
     #[error(
-        "a network's name has 1 to 64 characters, none of them a control character or a mark that turns the direction of writing"
+        "a network's name has 1 to 64 characters, none of them `/`, a control character or a mark that turns the direction of writing"
     )]
     NetworkName,
     #[error("none of the ports {first} to {last} is free: choose another or leave a network")]

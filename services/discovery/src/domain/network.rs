@@ -1,6 +1,6 @@
 //! The networks this node is in, as they are stored.
 
-use oc_federation::{Multiaddr, NetworkId, SwarmKey};
+use oc_federation::{Invitation, Multiaddr, NetworkId, SwarmKey};
 use oc_store::{Collection, OutboxEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -8,8 +8,6 @@ use serde_json::json;
 use super::error::DiscoveryError;
 
 pub(crate) static NETWORKS: Collection = Collection::new("networks", &[]);
-
-const NAME_BYTES: usize = 64;
 
 /// A network this node is in. The swarm key is in it: whoever reads the store may join the network.
 #[derive(Clone, Serialize, Deserialize)]
@@ -49,11 +47,10 @@ impl NetworkRecord {
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), DiscoveryError> {
-    let fits = !name.trim().is_empty() && name.len() <= NAME_BYTES;
-    if !fits || name.chars().any(oc_kernel::is_hidden) {
-        return Err(DiscoveryError::NetworkName);
+    if Invitation::is_name(name) {
+        return Ok(());
     }
-    Ok(())
+    Err(DiscoveryError::NetworkName)
 }
 
 #[cfg(test)]
@@ -65,7 +62,7 @@ mod tests {
         for name in ["East", "Réseau de l'Est", "a"] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", "  ", "a\nb", "a\u{202e}b", &"a".repeat(65)] {
+        for name in ["", "  ", "a\nb", "a\u{202e}b", "../a", &"a".repeat(65)] {
             assert!(check_name(name).is_err(), "{name:?}");
         }
     }
