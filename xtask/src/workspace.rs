@@ -1,18 +1,19 @@
-//! Holds the workspace to ARCHITECTURE.md: who may depend on whom, where versions stand, names and
-//! sizes of files.
+//! Holds the workspace to ARCHITECTURE.md: who may depend on whom, where versions stand, names, heads and
+//! sizes of files, and what a service's README tells.
 
 mod files;
+mod readme;
 mod rules;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
 use crate::process::root;
 use files::{check_file, source_files};
+use readme::check_readme;
 use rules::{Metadata, Package, check_built, check_dependencies, check_lock, check_unused};
 
 /// Checks everything and reports all findings at once.
@@ -27,7 +28,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     for package in &packages {
         check_dependencies(package, &services, &mut findings);
         check_manifest(package, &mut findings)?;
-        check_head_comment(package, &mut findings)?;
+        check_readme(package, &mut findings)?;
     }
     let read = |name: &str| -> anyhow::Result<toml::Table> {
         let text = fs::read_to_string(root().join(name)).with_context(|| format!("read {name}"))?;
@@ -37,7 +38,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     check_lock(&read("Cargo.lock")?, &mut findings);
     check_built(built()?.split_whitespace(), &mut findings);
     let mut files = Vec::new();
-    for folder in ["libs", "services", "xtask", "e2e"] {
+    for folder in ["libs", "services", "benches", "e2e", "xtask"] {
         source_files(&root().join(folder), &mut files)?;
     }
     for file in &files {
@@ -113,23 +114,6 @@ fn check_manifest(package: &Package, findings: &mut Vec<String>) -> anyhow::Resu
                     "{name} decides a version or a feature of {dependency} itself: the root manifest does"
                 ));
             }
-        }
-    }
-    Ok(())
-}
-
-fn check_head_comment(package: &Package, findings: &mut Vec<String>) -> anyhow::Result<()> {
-    let folder = package
-        .manifest_path
-        .parent()
-        .unwrap_or_else(|| Path::new("."));
-    for head in ["src/lib.rs", "src/main.rs"] {
-        let path = folder.join(head);
-        if path.is_file() && !fs::read_to_string(&path)?.starts_with("//!") {
-            findings.push(format!(
-                "{}/{head} does not say what it is for",
-                package.name
-            ));
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! catalog as a process of its own.
+//! catalog as a process of its own: its documents in SQLite, partners through discovery's door.
+//! Only this file knows which drivers it runs on; it knows no rule of a listing.
 
 use std::process::ExitCode;
 use std::sync::Arc;

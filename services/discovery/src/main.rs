@@ -1,4 +1,5 @@
-//! discovery as a process of its own.
+//! discovery as a process of its own: its documents in SQLite, its events in this process, its keys in a folder.
+//! Only this file knows which drivers it runs on; it knows no rule of networks or peers.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
-//! generic-backend as a process of its own.
+//! generic-backend as a process of its own: its documents in SQLite, and the first administrator's
+//! token in a file. Only this file knows which drivers it runs on; it knows no rule of accounts or drafts.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

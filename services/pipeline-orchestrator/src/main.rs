@@ -1,4 +1,5 @@
-//! pipeline-orchestrator as a process of its own.
+//! pipeline-orchestrator as a process of its own: its documents in SQLite, sites through discovery's
+//! door. Only this file knows which drivers it runs on; it knows no rule of a run.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
-//! sentinel-provider as a process of its own.
+//! sentinel-provider as a process of its own: its documents in SQLite, images in a folder, partners through
+//! discovery's door. Only this file knows which drivers it runs on; it knows no rule of a dataset.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! service-provider as a process of its own.
+//! service-provider as a process of its own: its documents in SQLite, the catalogue as a remote service.
+//! Only this file knows which drivers it runs on; it knows no rule of a processing service.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

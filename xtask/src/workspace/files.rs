@@ -1,4 +1,4 @@
-//! Names and sizes of files, and what the rules of a service must not name.
+//! Names, heads and sizes of files, and what the rules of a service must not name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,8 +48,17 @@ pub(super) fn source_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::R
 
 /// Checks one file.
 pub(super) fn check_file(path: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
-    check_text(path, &fs::read_to_string(path)?, findings);
+    let text = fs::read_to_string(path)?;
+    check_head(path, &text, findings);
+    check_text(path, &text, findings);
     Ok(())
+}
+
+fn check_head(path: &Path, text: &str, findings: &mut Vec<String>) {
+    if !text.starts_with("//! ") {
+        let shown = path.strip_prefix(root()).unwrap_or(path).display();
+        findings.push(format!("{shown} does not say what it is for"));
+    }
 }
 
 fn check_text(path: &Path, text: &str, findings: &mut Vec<String>) {
@@ -148,6 +157,23 @@ mod tests {
         assert!(found(path, "id.starts_with(\"compute.\")").is_empty());
         assert!(found(path, "path.ends_with(\"/Hello\")").is_empty());
         assert!(found(path, "href.contains(\"://\")").is_empty());
+    }
+
+    #[test]
+    fn a_file_says_first_what_it_is_for() {
+        let found = |text: &str| {
+            let mut findings = Vec::new();
+            check_head(
+                &root().join("libs/cwl/tests/it/main.rs"),
+                text,
+                &mut findings,
+            );
+            findings
+        };
+        assert_eq!(found("//! Documents.\n"), Vec::<String>::new());
+        let told = "libs/cwl/tests/it/main.rs does not say what it is for";
+        assert_eq!(found("use std::fs;\n"), [told]);
+        assert_eq!(found(""), [told]);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! A step's macaroon opens its own attempt's inputs and outputs, while it may run, and nothing else.
+
 use std::sync::LazyLock;
 
 use oc_auth::{Access, Ask, Caveat, Macaroon, MacaroonError, Refusal, RootKey};

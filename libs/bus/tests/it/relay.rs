@@ -1,3 +1,5 @@
+//! Events on their way from the outbox to the bus: none is lost, and their order holds, over crashes and failures.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

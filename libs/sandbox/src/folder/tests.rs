@@ -1,3 +1,5 @@
+//! What a tool leaves behind in its folder leads nobody out of it.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 

@@ -1,3 +1,5 @@
+//! A chain gives what its last link says: no link more than its parent, to nobody else, and no longer.
+
 use oc_kernel::{AttemptId, Classify as _, Digest, Kind, OrgId};
 use oc_trust::{
     Asking, Authority, Chain, ChainError, Delegation, Grant, Input, Limits, OpenError, Output,

@@ -1,3 +1,5 @@
+//! A sealed statement opens as it was signed, under its own type, key, network and time only.
+
 use futures::executor::block_on;
 use oc_trust::{
     Caller, Envelope, Grant, Head, Listing, ListingKind, OpenError, SKEW_MS, SignError,

@@ -1,3 +1,5 @@
+//! A grant needs both signatures, and says until when and with which tools.
+
 use futures::executor::block_on;
 use oc_kernel::Classify as _;
 use oc_kernel::Digest;

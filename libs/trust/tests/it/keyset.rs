@@ -1,3 +1,5 @@
+//! An organisation's name and keys over their whole history, against thieves and gaps.
+
 use oc_kernel::OrgId;
 use oc_trust::keyset::HistoryError;
 use oc_trust::{KeyHistory, Keys as _, NodeKeys, OrgKeys, Purpose, SignedKeySet};

@@ -1,3 +1,5 @@
+//! What a search finds, counts and pages through; a plain walk over all listings is the measure.
+
 use oc_kernel::{OrgId, PageRequest, PageToken};
 use oc_trust::{Interval, ListingKind, Version};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What place, time and properties find; a plain walk over all images is the measure.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

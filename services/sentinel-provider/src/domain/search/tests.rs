@@ -1,3 +1,5 @@
+//! The order, the pages and the fields of an item search.
+
 use proptest::prelude::*;
 use serde_json::json;
 
