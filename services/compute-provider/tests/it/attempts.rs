@@ -24,23 +24,13 @@ pub(crate) async fn story() -> (Org, Org, Value) {
     (north, south, grant)
 }
 
-pub(crate) async fn step_of<'a>(site: &'a Org, attempt: &Attempt) -> Step<'a> {
-    let spec = site.stage.runs(attempt.attempt).await;
-    Step {
-        site,
-        fragment: attempt.fragment,
-        attempt: attempt.attempt,
-        macaroon: spec.macaroon,
-    }
-}
-
 #[tokio::test]
 async fn a_fragment_runs_at_a_partner_and_its_output_lies_in_our_own_storage() {
     let (north, south, grant) = story().await;
     let attempt = Attempt::new(&grant);
     let submitted = attempt.start(&north, &south).await;
     assert_eq!(submitted.lease_ms, 15_000);
-    let step = step_of(&south, &attempt).await;
+    let step = Step::of(&south, &attempt).await;
     step.store("said.txt", b"hello\n").await;
     south.stage.log(attempt.attempt, "hello").await;
     let outputs = json!({"said": {"class": "File", "location": "output:said.txt"}}).to_string();
@@ -103,7 +93,7 @@ async fn our_own_fragment_needs_no_grant_and_its_output_stays_here() {
     north.offer_machines().await;
     let attempt = Attempt::new(&Value::Null);
     attempt.start(&north, &north).await;
-    let step = step_of(&north, &attempt).await;
+    let step = Step::of(&north, &attempt).await;
     step.store("said.txt", b"hello\n").await;
     let outputs = json!({"said": {"class": "File", "location": "output:said.txt"}}).to_string();
     north.stage.succeed(attempt.attempt, &outputs).await;
@@ -145,7 +135,7 @@ async fn a_partner_reads_our_object_by_delegation_and_only_that_one() {
     let spec = submission.fragment.as_mut().unwrap();
     spec.inputs[0].delegation = spec.output.as_ref().unwrap().delegation.clone();
     north.compute_at(&south).submit(submission).await.unwrap();
-    let step = step_of(&south, &attempt).await;
+    let step = Step::of(&south, &attempt).await;
     let (status, bytes) = step.read("a").await;
     assert_eq!(
         (status.as_u16(), bytes.as_slice()),

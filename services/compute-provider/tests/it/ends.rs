@@ -11,10 +11,10 @@ use oc_proto::federation::v1::watch_response::Event;
 use oc_service::CallError;
 use serde_json::{Value, json};
 
-use crate::attempts::{step_of, story};
+use crate::attempts::story;
 use crate::node::Org;
 use crate::stage::Stage;
-use crate::work::Attempt;
+use crate::work::{Attempt, Step};
 use crate::world::{World, eventually};
 
 async fn is_whole(site: &Org) {
@@ -240,7 +240,7 @@ async fn a_result_too_large_to_be_told_fails_the_attempt_and_frees_its_capacity(
     let (north, south, grant) = story().await;
     let attempt = Attempt::new(&grant);
     attempt.start(&north, &south).await;
-    let step = step_of(&south, &attempt).await;
+    let step = Step::of(&south, &attempt).await;
     step.store("said.txt", b"hello\n").await;
     let one = json!({"class": "File", "location": "output:said.txt"});
     let outputs = json!({"said": vec![one; 20_000]}).to_string();

@@ -84,13 +84,7 @@ async fn at_work() -> (Org, Org, Value, Attempt) {
     let (north, south, grant) = story().await;
     let done = Attempt::new(&grant);
     done.start(&north, &south).await;
-    let macaroon = south.stage.runs(done.attempt).await.macaroon;
-    let step = Step {
-        site: &south,
-        fragment: done.fragment,
-        attempt: done.attempt,
-        macaroon,
-    };
+    let step = Step::of(&south, &done).await;
     step.store("said.txt", b"hello").await;
     south.stage.log(done.attempt, "hello").await;
     south.stage.succeed(done.attempt, "{}").await;

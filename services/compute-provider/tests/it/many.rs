@@ -33,13 +33,7 @@ async fn what_is_written_for_an_output_does_not_grow_with_their_number() {
     let (north, south, grant) = story().await;
     let attempt = Attempt::new(&grant);
     attempt.start(&north, &south).await;
-    let macaroon = south.stage.runs(attempt.attempt).await.macaroon;
-    let step = Step {
-        site: &south,
-        fragment: attempt.fragment,
-        attempt: attempt.attempt,
-        macaroon,
-    };
+    let step = Step::of(&south, &attempt).await;
     let before = kept_of_attempt(&south).await;
     for number in 0..5 {
         step.store(&format!("d/{number}"), b"x").await;
@@ -66,12 +60,7 @@ async fn outputs_that_are_stored_side_by_side_are_all_there_and_counted_once() {
     org.offer_machines().await;
     let attempt = Attempt::new(&Value::Null);
     attempt.start(&org, &org).await;
-    let step = Step {
-        site: &org,
-        fragment: attempt.fragment,
-        attempt: attempt.attempt,
-        macaroon: org.stage.runs(attempt.attempt).await.macaroon,
-    };
+    let step = Step::of(&org, &attempt).await;
     for number in 0..FILES {
         step.store(&format!("one/{number}"), b"hi").await;
     }
@@ -100,12 +89,7 @@ async fn one_file_that_is_several_outputs_is_told_as_one_object() {
     let (north, south, grant) = story().await;
     let attempt = Attempt::new(&grant);
     attempt.start(&north, &south).await;
-    let step = Step {
-        site: &south,
-        fragment: attempt.fragment,
-        attempt: attempt.attempt,
-        macaroon: south.stage.runs(attempt.attempt).await.macaroon,
-    };
+    let step = Step::of(&south, &attempt).await;
     for name in ["a/x.txt", "a/y.txt"] {
         step.store(name, b"x").await;
     }

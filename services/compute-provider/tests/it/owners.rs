@@ -159,12 +159,7 @@ async fn what_a_run_leaves_at_home_belongs_to_the_user_who_started_it() {
     let attempt = Attempt::new(&grant);
     started_by(&north, &attempt, "alice").await;
     attempt.start(&north, &south).await;
-    let step = Step {
-        site: &south,
-        fragment: attempt.fragment,
-        attempt: attempt.attempt,
-        macaroon: south.stage.runs(attempt.attempt).await.macaroon,
-    };
+    let step = Step::of(&south, &attempt).await;
     step.store("said.txt", b"hello\n").await;
 
     let key = format!("{}/said.txt", attempt.prefix());
@@ -184,12 +179,7 @@ async fn what_a_run_on_our_own_machines_leaves_belongs_to_its_user_too() {
     let attempt = Attempt::new(&json!({}));
     started_by(&org, &attempt, "bob").await;
     attempt.start(&org, &org).await;
-    let step = Step {
-        site: &org,
-        fragment: attempt.fragment,
-        attempt: attempt.attempt,
-        macaroon: org.stage.runs(attempt.attempt).await.macaroon,
-    };
+    let step = Step::of(&org, &attempt).await;
     step.store("said.txt", b"hello\n").await;
     let key = format!("{}/said.txt", attempt.prefix());
     assert_eq!(read(&org, "bob", &key).await, 200);

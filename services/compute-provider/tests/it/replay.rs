@@ -19,13 +19,7 @@ async fn ended() -> (Org, Org, Attempt, fed::SubmitRequest) {
     let submission = attempt.submission(&north, &south, &held).await;
     let sent = submission.clone();
     north.compute_at(&south).submit(submission).await.unwrap();
-    let spec = south.stage.runs(attempt.attempt).await;
-    let step = Step {
-        site: &south,
-        fragment: attempt.fragment,
-        attempt: attempt.attempt,
-        macaroon: spec.macaroon,
-    };
+    let step = Step::of(&south, &attempt).await;
     step.store("said.txt", b"hello\n").await;
     let outputs = json!({"said": {"class": "File", "location": "output:said.txt"}}).to_string();
     south.stage.succeed(attempt.attempt, &outputs).await;

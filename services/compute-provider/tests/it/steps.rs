@@ -28,17 +28,8 @@ async fn started<'a>(north: &Org, south: &'a Org, grant: &Value) -> (Attempt, St
     let spec = submission.fragment.as_mut().unwrap();
     spec.inputs[0].delegation = spec.output.as_ref().unwrap().delegation.clone();
     north.compute_at(south).submit(submission).await.unwrap();
-    let macaroon = south.stage.runs(attempt.attempt).await.macaroon;
-    let (fragment, id) = (attempt.fragment, attempt.attempt);
-    (
-        attempt,
-        Step {
-            site: south,
-            fragment,
-            attempt: id,
-            macaroon,
-        },
-    )
+    let step = Step::of(south, &attempt).await;
+    (attempt, step)
 }
 
 /// What each object route answers.
@@ -157,12 +148,7 @@ async fn an_own_output_that_does_not_fit_is_refused_at_once_with_the_figures() {
     let attempt = Attempt::new(&Value::Null);
     org.offer_machines().await;
     attempt.start(&org, &org).await;
-    let step = Step {
-        site: &org,
-        fragment: attempt.fragment,
-        attempt: attempt.attempt,
-        macaroon: org.stage.runs(attempt.attempt).await.macaroon,
-    };
+    let step = Step::of(&org, &attempt).await;
     let (status, _) = call_as("operator", &org, "PUT", "fill", &[], &[0; (1 << 20) - 3]).await;
     assert_eq!(status, 201);
     assert_eq!(step.announce("said.txt", b"hello").await, 409);

@@ -362,6 +362,18 @@ pub(crate) struct Step<'a> {
     pub(crate) macaroon: String,
 }
 
+impl<'a> Step<'a> {
+    /// The step of an attempt that `site` runs, with its own macaroon.
+    pub(crate) async fn of(site: &'a Org, attempt: &Attempt) -> Self {
+        Self {
+            site,
+            fragment: attempt.fragment,
+            attempt: attempt.attempt,
+            macaroon: site.stage.runs(attempt.attempt).await.macaroon,
+        }
+    }
+}
+
 impl Step<'_> {
     async fn send(&self, method: &str, path: &str, body: Body) -> (StatusCode, Vec<u8>) {
         let (fragment, attempt) = (self.fragment, self.attempt);

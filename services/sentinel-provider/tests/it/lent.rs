@@ -174,19 +174,32 @@ impl Lent {
         let answer = world.partner(presenter).access(request).await?;
         Ok(answer.into_inner().objects)
     }
+
+    /// Asks as it should be: East presents what North lets it read, but for what is changed.
+    async fn east_asks(
+        &self,
+        world: &World,
+        change: impl FnOnce(&mut Delegation),
+    ) -> Result<Vec<pb::OpenObject>, tonic::Status> {
+        let (north, east) = (&world.north, &world.east);
+        self.ask(world, (north, east, east), &[B04], change).await
+    }
+}
+
+/// What East has opened.
+async fn opened() -> (World, Lent, pb::OpenObject) {
+    let world = World::demo().await;
+    let lent = lend(&world).await;
+    let mut objects = lent.east_asks(&world, |_| {}).await.unwrap();
+    (world, lent, objects.remove(0))
 }
 
 #[tokio::test]
 async fn a_partners_chain_opens_what_it_names_and_nothing_else() {
-    let world = World::demo().await;
-    let lent = lend(&world).await;
+    let (world, lent, open) = opened().await;
     let World { north, east, .. } = &world;
-    let opened = lent
-        .ask(&world, (north, east, east), &[B04], |_| {})
-        .await
-        .unwrap();
     let whole = std::fs::read(samples().join("toulouse-20250612-a/B04.tif")).unwrap();
-    assert_eq!(world.bulk(&opened[0].token, 0).await.2, whole);
+    assert_eq!(world.bulk(&open.token, 0).await.2, whole);
 
     let outside = lent.ask(&world, (north, east, east), &[B08], |_| {}).await;
     assert_eq!(kind(outside.unwrap_err()), Kind::Forbidden);
@@ -195,17 +208,13 @@ async fn a_partners_chain_opens_what_it_names_and_nothing_else() {
     let forged = lent.ask(&world, (east, east, east), &[B04], |_| {}).await;
     assert_eq!(kind(forged.unwrap_err()), Kind::Forbidden);
     let other_run = |delegation: &mut Delegation| delegation.run = RunId::new();
-    let other_run = lent
-        .ask(&world, (north, east, east), &[B04], other_run)
-        .await;
+    let other_run = lent.east_asks(&world, other_run).await;
     assert_eq!(kind(other_run.unwrap_err()), Kind::Forbidden);
     let other_attempt = |delegation: &mut Delegation| delegation.attempt = AttemptId::new();
-    let other_attempt = lent
-        .ask(&world, (north, east, east), &[B04], other_attempt)
-        .await;
+    let other_attempt = lent.east_asks(&world, other_attempt).await;
     assert_eq!(kind(other_attempt.unwrap_err()), Kind::Forbidden);
     let wider = |delegation: &mut Delegation| delegation.limits.cores = 64;
-    let wider = lent.ask(&world, (north, east, east), &[B04], wider).await;
+    let wider = lent.east_asks(&world, wider).await;
     assert!(wider.unwrap_err().message().contains("64 cores asked for"));
 
     let bare = world
@@ -219,15 +228,12 @@ async fn a_partners_chain_opens_what_it_names_and_nothing_else() {
 async fn a_file_is_opened_as_part_of_the_dataset_it_is_of() {
     let world = World::demo().await;
     let lent = lend(&world).await;
-    let World { north, east, .. } = &world;
     // The owner's machines let a listed tool read one dataset: nobody may say that two are one.
     let disguised = |delegation: &mut Delegation| {
         delegation.inputs[0].listing = Some("dataset.other".parse().unwrap());
     };
     let here = lent.at_home_by(&world, &lent.grant, disguised).await;
-    let there = lent
-        .ask(&world, (north, east, east), &[B04], disguised)
-        .await;
+    let there = lent.east_asks(&world, disguised).await;
     for refused in [here.map(|_| ()), there.map(|_| ())] {
         assert_eq!(kind(refused.unwrap_err()), Kind::Forbidden);
     }
@@ -240,10 +246,9 @@ async fn a_file_is_opened_as_part_of_the_dataset_it_is_of() {
 async fn a_token_ends_with_the_delegation_behind_it() {
     let world = World::demo().await;
     let lent = lend(&world).await;
-    let World { north, east, .. } = &world;
     let end = world.clock.now_ms() + 5_000;
     let short = |delegation: &mut Delegation| delegation.not_after = end;
-    let opened = lent.ask(&world, (north, east, east), &[B04], short).await;
+    let opened = lent.east_asks(&world, short).await;
     let open = &opened.unwrap()[0];
     assert_eq!(open.expires_at_ms, end);
     world.clock.advance(Duration::from_millis(4_999));
@@ -260,14 +265,8 @@ async fn a_token_ends_with_the_delegation_behind_it() {
 
 #[tokio::test]
 async fn a_raised_generation_or_a_revocation_closes_tokens_and_chains() {
-    let world = World::demo().await;
-    let lent = lend(&world).await;
-    let World { north, east, .. } = &world;
-    let opened = lent
-        .ask(&world, (north, east, east), &[B04], |_| {})
-        .await
-        .unwrap();
-    let token = &opened[0].token;
+    let (world, lent, open) = opened().await;
+    let token = &open.token;
     assert_eq!(world.bulk(token, 0).await.0, StatusCode::OK);
 
     let id = lent.grant.id.to_string();
@@ -280,7 +279,7 @@ async fn a_raised_generation_or_a_revocation_closes_tokens_and_chains() {
         .unwrap()
         .generation = 2;
     assert_eq!(world.bulk(token, 0).await.0, StatusCode::FORBIDDEN);
-    let old_chain = lent.ask(&world, (north, east, east), &[B04], |_| {}).await;
+    let old_chain = lent.east_asks(&world, |_| {}).await;
     assert!(old_chain.unwrap_err().message().contains("generation 2"));
 
     world.grants.0.lock().unwrap().remove(&id);
@@ -289,23 +288,17 @@ async fn a_raised_generation_or_a_revocation_closes_tokens_and_chains() {
 
 #[tokio::test]
 async fn a_transfer_that_runs_is_cut_when_the_grant_ends() {
-    let world = World::demo().await;
-    let lent = lend(&world).await;
-    let World { north, east, .. } = &world;
-    let opened = lent
-        .ask(&world, (north, east, east), &[B04], |_| {})
-        .await
-        .unwrap();
+    let (world, _, open) = opened().await;
     let request = http::Request::get("/api/data/internal/bulk?offset=0")
         .header("authorization", "Bearer service")
-        .header("oc-bulk-token", &opened[0].token)
+        .header("oc-bulk-token", &open.token)
         .body(axum::body::Body::empty())
         .unwrap();
     let answer = world.send(request).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let mut body = answer.into_body();
     let first = body.frame().await.unwrap().unwrap();
-    let length = opened[0].object.as_ref().unwrap().length;
+    let length = open.object.as_ref().unwrap().length;
     assert!(
         (first.data_ref().unwrap().len() as u64) < length,
         "it came in one piece"
@@ -341,17 +334,13 @@ async fn a_grant_that_names_its_tools_gives_no_bytes_to_another_site() {
 
 #[tokio::test]
 async fn bytes_that_leave_are_counted_against_the_grant_and_end_with_it() {
-    let world = World::demo().await;
-    let lent = lend(&world).await;
-    let World { north, east, .. } = &world;
+    let (world, lent, open) = opened().await;
     let id = lent.grant.id.to_string();
     let left = || world.grants.0.lock().unwrap()[&id].egress;
     let allow = |bytes| {
         let mut grants = world.grants.0.lock().unwrap();
         grants.get_mut(&id).unwrap().egress = bytes;
     };
-    let opened = lent.ask(&world, (north, east, east), &[B04], |_| {}).await;
-    let open = &opened.unwrap()[0];
     let length = open.object.as_ref().unwrap().length;
     allow(2 * length);
     assert_eq!(world.bulk(&open.token, 0).await.0, StatusCode::OK);
