@@ -204,8 +204,9 @@ impl Classify for NetworkError {
 /// Why no stream to a peer could be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// No address of the peer is known here.
-    #[error("the peer {peer} is not known in this network")]
+    /// The peer is not connected and no address of it is known here, as of one behind NAT while its line is cut: it
+    /// has to connect by itself, so that trying again helps.
+    #[error("the peer {peer} is not connected, and no address is known at which to reach it")]
     Unknown {
         /// The peer.
         peer: PeerId,
@@ -252,8 +253,7 @@ pub enum StreamError {
 impl Classify for StreamError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Unknown { .. } => Kind::NotFound,
-            Self::Unreachable { .. } | Self::Closed => Kind::Unavailable,
+            Self::Unknown { .. } | Self::Unreachable { .. } | Self::Closed => Kind::Unavailable,
             Self::Blocked { .. } => Kind::Forbidden,
             Self::Unsupported { .. } => Kind::Unsupported,
             Self::Busy { .. } => Kind::Exhausted,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use oc_federation::{
     JoinError, Multiaddr, Network, NetworkError, PeerState, Protocol, StreamError, SwarmKey,
 };
+use oc_kernel::Classify as _;
 use tokio::net::TcpListener;
 
 use crate::nodes::{LIMIT, Realm, address, connected, until};
@@ -226,6 +227,8 @@ async fn an_unknown_peer_and_a_protocol_nobody_takes_are_told_apart() {
     let nobody = realm.settings().node.peer_id();
     let refused = a.open_stream(nobody, Protocol::Grpc).await.unwrap_err();
     assert_eq!(refused, StreamError::Unknown { peer: nobody });
+    // A member behind NAT looks like that until it has connected again.
+    assert!(refused.kind().retryable());
     let peer = b.local_peer();
     let refused = a.open_stream(peer, Protocol::Bulk).await.unwrap_err();
     let protocol = "/opencloud/bulk/1";
