@@ -66,6 +66,10 @@ impl Provider {
         reason: &str,
     ) -> Result<Standing, Error> {
         let attempt = self.attempt(&consumer.org, attempt).await?.value;
+        // The ledger of a withdrawn offer goes with the last that ran in it: how that ended is told all the same.
+        if attempt.ended_ms.is_some() {
+            return self.standing(&attempt).await;
+        }
         tracing::info!(attempt = %attempt.key.attempt, reason, "attempt is cancelled");
         let stop = Command::Stop {
             lease: attempt.lease,
@@ -129,6 +133,9 @@ impl Provider {
             return Ok(());
         };
         let attempt = seen.value;
+        if attempt.ended_ms.is_some() {
+            return self.remove_traces(&attempt.key).await;
+        }
         let mut written = self.logs.follow(&attempt.key);
         let settled = async {
             loop {

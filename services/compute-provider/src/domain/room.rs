@@ -337,6 +337,8 @@ impl Room {
         if self.removals.contains_key(key) {
             return;
         }
+        // After a crash it may still count as announced.
+        self.store(key);
         self.removals.insert(key.clone(), Removal { holder });
         if let Some(bytes) = self.stored.get_mut(&holder) {
             *bytes = bytes.saturating_sub(length);

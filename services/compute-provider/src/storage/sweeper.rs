@@ -77,16 +77,23 @@ impl Provider {
         Ok(())
     }
 
+    /// Gives up a file that was announced. One of which a crash left the object and not the note of it in its room is
+    /// noted instead: whoever removes the object takes its bytes from there.
     pub(super) async fn give_up(
         &self,
         offer: &Name,
         key: &ObjectKey,
         upload: &Upload,
     ) -> Result<(), Error> {
+        let object = self.find_object(offer, key).await?;
+        let stored = object.is_some_and(|object| object.upload == upload.id);
         files::remove(&self.part(&upload.id)).await?;
         self.uploads.forget(&upload.id);
         self.change_room(offer, |room| {
-            room.give_up(key);
+            match stored {
+                true => room.store(key),
+                false => room.give_up(key),
+            }
             Ok(())
         })
         .await

@@ -322,4 +322,12 @@ async fn a_withdrawn_offer_stops_what_runs_in_it() {
         offers["offers"].as_array().unwrap().is_empty()
     })
     .await;
+    // Its ledger has gone with it; a consumer that comes only now is told how its attempt ended, and can give it back.
+    let cancel = fed::CancelAttemptRequest {
+        attempt_id: attempt.attempt.to_string(),
+        reason: "no longer wanted".into(),
+    };
+    let told = north.compute_at(&south).cancel_attempt(cancel).await;
+    assert_eq!(told.unwrap().into_inner().state(), state);
+    attempt.release(&north, &south).await;
 }

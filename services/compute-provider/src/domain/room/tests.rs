@@ -69,6 +69,20 @@ fn the_same_announcement_again_gets_the_same_upload() {
 }
 
 #[test]
+fn an_object_whose_note_a_crash_took_is_removed_with_its_own_bytes_only() {
+    let mut room = room();
+    for name in ["kept", "doomed"] {
+        room.announce(key(name), upload(Holder::Own, 10), None)
+            .unwrap();
+    }
+    room.store(&key("kept"));
+    room.remove(&key("doomed"), Holder::Own, 10);
+    room.removed(&key("doomed"));
+    assert_eq!(room.taken(None), 10);
+    assert!(room.upload(&key("doomed")).is_none());
+}
+
+#[test]
 fn another_content_or_another_writer_under_the_same_key_is_refused() {
     let mut room = room();
     room.announce(key("a"), upload(Holder::Own, 10), None)
