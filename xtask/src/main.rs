@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod chaos;
 mod conformance;
 mod gate;
 mod process;
@@ -55,8 +56,29 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Play the story under random faults and check every invariant by its name
+    Chaos {
+        /// `--runs N --seed S [--together N] [--keep] [--json FILE] [--plan]`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// What takes too long for the gate; writes its figures into docs/reliability.md
+    Nightly {
+        #[command(subcommand)]
+        part: Nightly,
+    },
     /// Check manifests, who depends on whom, names and sizes of files
     CheckWorkspace,
+}
+
+#[derive(Subcommand)]
+enum Nightly {
+    /// The story under random faults, at least 300 times
+    Chaos {
+        /// Options of `cargo xtask chaos`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -96,6 +118,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             conformance::run(&options)
         }
         Task::Bench { options } => bench::run(&options),
+        Task::Chaos { options } => chaos::run(&options),
+        Task::Nightly {
+            part: Nightly::Chaos { options },
+        } => chaos::nightly(&options),
         Task::CheckWorkspace => {
             workspace::check()?;
             println!("the workspace is in order");

@@ -31,5 +31,6 @@ mod strangers;
 mod terminal;
 mod thirds;
 mod typing;
+mod under_fire;
 mod uploading;
 mod walking;

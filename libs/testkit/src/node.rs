@@ -16,20 +16,21 @@ use crate::wait::until;
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
-/// The `opencloud` program beside the running test.
+/// The `opencloud` program beside the running program, or one folder above, where the running one is a test.
 ///
 /// # Panics
 /// When it was not built.
 pub fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let program = folder.join("opencloud");
-    assert!(
-        program.is_file(),
-        "{} is missing: run `cargo build --workspace`",
-        program.display()
-    );
-    program
+    let running = std::env::current_exe().unwrap();
+    let mut folders = running.ancestors().skip(1).take(2);
+    let program = folders.find_map(|folder: &Path| {
+        let program = folder.join("opencloud");
+        program.is_file().then_some(program)
+    });
+    program.unwrap_or_else(|| {
+        let running = running.display();
+        panic!("no opencloud beside {running}: run `cargo build --workspace`")
+    })
 }
 
 /// A node that ends with the test.
@@ -128,6 +129,12 @@ impl Node {
     /// Its folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Leaves its folder, with the data and the log, when the test ends; where that is.
+    pub fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
     }
 
     /// Its address.

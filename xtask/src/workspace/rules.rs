@@ -33,11 +33,14 @@ const LIBRARIES: &[(&str, &[&str])] = &[
 /// Third-party crates that one crate of ours knows, and nobody else.
 const OWNED: &[(&str, &[&str])] = &[
     ("libp2p", &["oc-federation"]),
-    ("rusqlite", &["oc-store", "oc-accounting"]),
+    ("rusqlite", &["oc-store", "oc-accounting", "oc-e2e"]),
     ("object_store", &["oc-objects"]),
     ("rquickjs", &["oc-cwl"]),
     ("tantivy", &["oc-catalog"]),
-    ("reqwest", &["oc-client", "oc-step", "oc-opencloud"]),
+    (
+        "reqwest",
+        &["oc-client", "oc-step", "oc-opencloud", "oc-e2e"],
+    ),
 ];
 
 /// Libraries that a service may not use although they are ours.
