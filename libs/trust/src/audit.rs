@@ -205,9 +205,8 @@ fn check_amounts(record: &UsageRecord, own: &Observed, grant: &Grant) -> Result<
             seen,
         });
     }
-    // Who ended an attempt may look different from the other side; whether its outputs are there may not.
     if let Some(seen) = own.outcome
-        && (seen == Outcome::Succeeded) != (record.outcome == Outcome::Succeeded)
+        && contradicts(seen, record.outcome)
     {
         return Err(Objection::Outcome {
             recorded: record.outcome,
@@ -233,4 +232,15 @@ fn check_amounts(record: &UsageRecord, own: &Observed, grant: &Grant) -> Result<
         }
     }
     Ok(())
+}
+
+/// Who ended an attempt may look different from the other side. Whether its outputs are there may not, and a provider
+/// that told that it lost it has said that it charges nothing. One that charges nothing may say so of any.
+fn contradicts(seen: Outcome, recorded: Outcome) -> bool {
+    let succeeded = |outcome| outcome == Outcome::Succeeded;
+    match (seen, recorded) {
+        (_, Outcome::Lost) => false,
+        (Outcome::Lost, _) => true,
+        _ => succeeded(seen) != succeeded(recorded),
+    }
 }

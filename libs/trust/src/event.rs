@@ -137,7 +137,7 @@ pub struct AttemptEvent {
     pub state: AttemptState,
     /// When that was seen, in ms since the epoch.
     pub at_ms: u64,
-    /// How it ended; only with its end.
+    /// How it ended; only with an end that its provider told, `lost` only where it said that it lost it itself.
     #[serde(default)]
     pub outcome: Option<Outcome>,
     /// What arrived of it here, in bytes, where that is known.

@@ -612,9 +612,10 @@ pub enum AttemptState {
     Succeeded = 5,
     /// Ended without a result.
     Failed = 6,
-    /// Stopped on request.
+    /// Stopped on its consumer's request.
     Cancelled = 7,
-    /// Stopped because its lease was not renewed or its authority ended.
+    /// Stopped from outside; the cause says why. `lease-lost`, `grant-raised`, `grant-ended` and `wall-limit` are charged;
+    /// `node-restarted` and `by-provider` say that the provider lost it itself, and the books say outcome `lost`.
     Lost = 8,
 }
 impl AttemptState {

@@ -107,11 +107,13 @@ fn both_sides_may_name_a_failure_differently() {
     let mut own = observed(&stopped);
     own.outcome = Some(Outcome::Cancelled);
     assert_eq!(audit(&stopped, Some(&own), &grant), Ok(()));
+    // Its provider lost what it knew of it by a restore, and charges nothing.
     own.outcome = Some(Outcome::Succeeded);
-    assert_eq!(
-        audit(&stopped, Some(&own), &grant).unwrap_err().code(),
-        "outcome"
-    );
+    assert_eq!(audit(&stopped, Some(&own), &grant), Ok(()));
+    stopped.outcome = Outcome::Failed;
+    stopped.charge = stopped.charge_at(&grant.price);
+    let objection = audit(&stopped, Some(&own), &grant).unwrap_err();
+    assert_eq!(objection.code(), "outcome");
 }
 
 #[test]
@@ -130,6 +132,26 @@ fn what_its_provider_lost_is_charged_nothing_and_else_objected_to() {
     assert_eq!(objection, owed);
     lost.charge = lost.charge_at(&grant.price);
     assert_eq!(audit(&lost, Some(&own), &grant), Ok(()));
+}
+
+#[test]
+fn what_its_provider_told_to_be_lost_is_booked_as_nothing_else() {
+    let grant = grant();
+    let mut booked = record(&grant);
+    let mut own = observed(&booked);
+    own.outcome = Some(Outcome::Lost);
+    for other in [Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled] {
+        booked.outcome = other;
+        booked.charge = booked.charge_at(&grant.price);
+        let objection = Objection::Outcome {
+            recorded: other,
+            seen: Outcome::Lost,
+        };
+        assert_eq!(audit(&booked, Some(&own), &grant), Err(objection));
+    }
+    booked.outcome = Outcome::Lost;
+    booked.charge = booked.charge_at(&grant.price);
+    assert_eq!(audit(&booked, Some(&own), &grant), Ok(()));
 }
 
 #[test]

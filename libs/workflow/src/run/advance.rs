@@ -201,6 +201,7 @@ impl Turn<'_> {
             submitted_at: None,
             ended_at: None,
             outcome: None,
+            lost_by_site: false,
             unsure: false,
             stop: None,
             fence: None,

@@ -174,7 +174,11 @@ impl Turn<'_> {
             }
             End::Failed(cause) => (Outcome::Failed, cause),
             End::Cancelled(cause) => (Outcome::Cancelled, cause),
-            End::Lost(cause) => (Outcome::Lost, cause),
+            End::Lost(cause) => {
+                let free = [code::NODE_RESTARTED, code::BY_PROVIDER];
+                attempt.lost_by_site = free.contains(&cause.code.as_str());
+                (Outcome::Lost, cause)
+            }
         };
         self.end_attempt(number, outcome);
         // Where we stopped it ourselves, our reason says more than the site's.

@@ -106,6 +106,10 @@ pub mod code {
     pub const REACHED: &str = "reached";
     /// The lease could not be renewed in time.
     pub const LEASE_LOST: &str = "lease-lost";
+    /// The site lost the attempt itself: its node stopped or broke down.
+    pub const NODE_RESTARTED: &str = "node-restarted";
+    /// The site took its machines back from under the attempt.
+    pub const BY_PROVIDER: &str = "by-provider";
     /// A hold ended before it was used.
     pub const HOLD_LAPSED: &str = "hold-lapsed";
     /// The site has no sandbox.
@@ -178,6 +182,14 @@ fn rule(word: &str) -> Option<Rule> {
         code::LEASE_LOST => (
             ElsewhereOrAgain,
             "check the network between both organisations, then retry",
+        ),
+        code::NODE_RESTARTED => (
+            ElsewhereOrAgain,
+            "retry; if it happens again, ask the site's operator why its node stops",
+        ),
+        code::BY_PROVIDER => (
+            ElsewhereOrAgain,
+            "ask the site's operator why, or place the step elsewhere, in a new run",
         ),
         code::HOLD_LAPSED => (Again, "retry"),
         code::NO_SANDBOX => (

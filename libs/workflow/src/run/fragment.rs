@@ -152,6 +152,9 @@ pub struct Attempt {
     pub ended_at: Option<Timestamp>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// The site itself said that it lost it, for a reason of its own.
+    #[serde(default)]
+    pub lost_by_site: bool,
     /// A submission may have reached the site though no answer came back.
     pub unsure: bool,
     /// Why it is being stopped, where it is.

@@ -43,7 +43,7 @@ pub struct Observation {
     pub submitted_ms: u64,
     /// When its end was seen, in ms since the epoch.
     pub ended_ms: Option<u64>,
-    /// How it ended, where the end itself was seen and not only its absence.
+    /// How it ended, where its provider told the end.
     pub outcome: Option<Outcome>,
     /// What arrived of it here, in bytes, where the event said it.
     pub bytes_out: Option<u64>,
@@ -76,8 +76,7 @@ impl Observation {
         }
         if event.state == AttemptState::Ended {
             self.ended_ms = Some(event.at_ms.max(self.ended_ms.unwrap_or(0)));
-            // A lost attempt is one whose end we did not see; the provider may have seen it.
-            self.outcome = event.outcome.filter(|outcome| *outcome != Outcome::Lost);
+            self.outcome = event.outcome;
             self.bytes_out = event.bytes_out;
         }
     }

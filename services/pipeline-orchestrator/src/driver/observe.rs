@@ -118,13 +118,14 @@ fn observed(before: &Run, after: &Run, now: Timestamp) -> Vec<AttemptEvent> {
                 events.push(event(AttemptState::Submitted, None));
             }
             if newly_over && held(attempt) {
-                let outcome = match attempt.outcome {
-                    Some(Outcome::Succeeded) => oc_trust::Outcome::Succeeded,
-                    Some(Outcome::Failed) => oc_trust::Outcome::Failed,
-                    Some(Outcome::Cancelled) => oc_trust::Outcome::Cancelled,
-                    Some(Outcome::Lost) | None => oc_trust::Outcome::Lost,
-                };
-                events.push(event(AttemptState::Ended, Some(outcome)));
+                // Of an attempt that fell silent we saw no end: its site may have seen any.
+                let outcome = attempt.outcome.and_then(|outcome| match outcome {
+                    Outcome::Succeeded => Some(oc_trust::Outcome::Succeeded),
+                    Outcome::Failed => Some(oc_trust::Outcome::Failed),
+                    Outcome::Cancelled => Some(oc_trust::Outcome::Cancelled),
+                    Outcome::Lost => attempt.lost_by_site.then_some(oc_trust::Outcome::Lost),
+                });
+                events.push(event(AttemptState::Ended, outcome));
             }
         }
     }
@@ -272,5 +273,54 @@ mod tests {
             let read: AttemptEvent = serde_json::from_value(seen.data()).unwrap();
             assert_eq!(read, seen);
         }
+    }
+
+    /// How the books hear that an attempt ended which its site said to be lost, for a cause of that word.
+    fn heard_of_a_loss(word: &str) -> Option<oc_trust::Outcome> {
+        let now = SystemClock.now();
+        let ends = now + SignedDuration::from_hours(1);
+        let grant = GrantId::new();
+        let mut run = document_with(Access::Granted { grant, ends }).run;
+        let at = AttemptRef {
+            fragment: 0,
+            attempt: 1,
+        };
+        let cause = Cause::new(word, "lost", OrgId::from_digest([1; 32]), now);
+        let events = [
+            Event::Tick,
+            Event::CapacityReserved {
+                at,
+                reservation: "resv-1".to_owned(),
+                until: ends,
+            },
+            Event::Submitted {
+                at,
+                lease: "lease-1".to_owned(),
+                life: SignedDuration::from_secs(15),
+            },
+            Event::Ended {
+                at,
+                end: End::Lost(cause),
+            },
+        ];
+        let mut heard = Vec::new();
+        for event in events {
+            let before = run.clone();
+            run.apply(event, now);
+            heard = observed(&before, &run, now);
+        }
+        let [ended] = heard.as_slice() else {
+            panic!("{heard:?}")
+        };
+        assert_eq!(ended.state, AttemptState::Ended);
+        ended.outcome
+    }
+
+    #[test]
+    fn the_books_hear_of_a_loss_only_where_the_site_said_that_it_is_its_own() {
+        let lost = Some(oc_trust::Outcome::Lost);
+        assert_eq!(heard_of_a_loss(code::NODE_RESTARTED), lost);
+        assert_eq!(heard_of_a_loss(code::BY_PROVIDER), lost);
+        assert_eq!(heard_of_a_loss(code::LEASE_LOST), None);
     }
 }
