@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::keeper::{self, Running, Start};
 use super::places::Places;
-use super::protocol;
+use super::{protocol, tree};
 use crate::domain::attempt::AttemptKey;
 use crate::domain::resources::Resources;
 use crate::domain::runtime::{AttemptEvent, AttemptSpec, Runtime, RuntimeError, SandboxReport};
@@ -92,7 +92,7 @@ struct Place {
 }
 
 impl ProcessRuntime {
-    /// A runtime that works below `root`, which is its own: whatever a former process left there is
+    /// A runtime that works below `root`, which is its own: whatever a former process left there is ended and
     /// removed. `node` is where this node's API is reached from this machine, for example
     /// `http://127.0.0.1:8080`.
     ///
@@ -112,6 +112,11 @@ impl ProcessRuntime {
         let root = root
             .canonicalize()
             .map_err(|error| cannot("find", root, &error))?;
+        if !tree::kill_sandboxes_of(&root, KILL_LIMIT) {
+            return Err(RuntimeError::Failed(
+                "a sandbox of a former process of this node cannot be killed".to_owned(),
+            ));
+        }
         for entry in fs::read_dir(&root).map_err(|error| cannot("read", &root, &error))? {
             let path = entry.map_err(|error| cannot("read", &root, &error))?.path();
             remove_tree(&path).map_err(|error| cannot("clean", &path, &error))?;
