@@ -10,7 +10,7 @@ use super::story::Marks;
 pub(super) struct Processes {
     /// Folders of attempts that have a runner, by name.
     pub(super) attempts: BTreeSet<String>,
-    /// How many processes belong to tools, with their shells and sandboxes.
+    /// How many processes belong to tools, with their shells.
     pub(super) tools: usize,
 }
 
@@ -29,7 +29,11 @@ pub(super) fn look(folders: [&Path; 2], marks: &Marks) -> [Processes; 2] {
                 let name = below.split(['/', '\0']).next().unwrap_or_default();
                 found.attempts.insert(name.to_owned());
             }
-            found.tools += usize::from(line.contains(mark.as_str()));
+            let sandbox = line
+                .split('\0')
+                .next()
+                .is_some_and(|it| it.ends_with("bwrap"));
+            found.tools += usize::from(!sandbox && line.contains(mark.as_str()));
         }
     }
     found
