@@ -143,6 +143,12 @@ impl Directory {
         known.orgs.retain(|_, of| *of != org);
     }
 
+    /// Waits for what is being written. Whoever was told of it by an event, which may be there before the memory is,
+    /// finds it after this.
+    pub(crate) async fn settled(&self) {
+        drop(self.writing.lock().await);
+    }
+
     pub(crate) fn partners(&self) -> Vec<Arc<Partner>> {
         self.read().partners.values().cloned().collect()
     }
@@ -150,6 +156,15 @@ impl Directory {
     pub(crate) fn partner(&self, org: OrgId) -> Result<Arc<Partner>, DiscoveryError> {
         let found = self.read().partners.get(&org).cloned();
         found.ok_or(DiscoveryError::UnknownPartner(org))
+    }
+
+    /// The same for whoever may have heard of it before it is in memory.
+    pub(crate) async fn settled_partner(&self, org: OrgId) -> Result<Arc<Partner>, DiscoveryError> {
+        if let Ok(known) = self.partner(org) {
+            return Ok(known);
+        }
+        self.settled().await;
+        self.partner(org)
     }
 
     /// The organisation a node has proved to be of.

@@ -112,8 +112,8 @@ impl Line {
 
 impl Discovery {
     /// The node of a partner to call: one that is connected before one that is not, the nearest first.
-    fn choose_node(&self, org: OrgId) -> Result<(Network, PeerId), DiscoveryError> {
-        let partner = self.directory.partner(org)?;
+    async fn choose_node(&self, org: OrgId) -> Result<(Network, PeerId), DiscoveryError> {
+        let partner = self.directory.settled_partner(org).await?;
         if partner.record.blocked.is_some() {
             return Err(DiscoveryError::Blocked(org));
         }

@@ -33,14 +33,14 @@ impl Discovery {
         }
     }
 
-    pub(crate) fn key_sets_of(&self, org: &str) -> Result<Vec<Vec<u8>>, DiscoveryError> {
+    pub(crate) async fn key_sets_of(&self, org: &str) -> Result<Vec<Vec<u8>>, DiscoveryError> {
         let org: OrgId = org
             .parse()
             .map_err(|_| DiscoveryError::Name(org.chars().take(80).collect()))?;
         if org == self.identity.org {
             return Ok(self.identity.key_sets());
         }
-        let partner = self.directory.partner(org)?;
+        let partner = self.directory.settled_partner(org).await?;
         let versions = partner.history.versions().iter();
         Ok(versions.map(|version| version.bytes().to_vec()).collect())
     }
@@ -70,6 +70,7 @@ impl IdentityService for Face {
         let key_sets = self
             .0
             .key_sets_of(&request.into_inner().org_id)
+            .await
             .or_status()?;
         Ok(Response::new(proto::GetKeySetsResponse { key_sets }))
     }
@@ -150,6 +151,7 @@ impl PeerService for Face {
         let peers = self
             .0
             .peers_of(&request.into_inner().network_id)
+            .await
             .or_status()?;
         Ok(Response::new(proto::ListPeersResponse { peers }))
     }
@@ -158,7 +160,11 @@ impl PeerService for Face {
         &self,
         request: Request<proto::GetPeerRequest>,
     ) -> Answer<proto::GetPeerResponse> {
-        let peer = self.0.peer_of(&request.into_inner().org_id).or_status()?;
+        let peer = self
+            .0
+            .peer_of(&request.into_inner().org_id)
+            .await
+            .or_status()?;
         Ok(Response::new(proto::GetPeerResponse { peer: Some(peer) }))
     }
 

@@ -248,7 +248,8 @@ impl Discovery {
         Ok(best.unwrap_or_else(|| unseen(&partner)))
     }
 
-    pub(crate) fn peers_of(&self, network: &str) -> Result<Vec<proto::Peer>, DiscoveryError> {
+    pub(crate) async fn peers_of(&self, network: &str) -> Result<Vec<proto::Peer>, DiscoveryError> {
+        self.directory.settled().await;
         if network.is_empty() {
             return Ok(self.list_peers(None));
         }
@@ -256,7 +257,8 @@ impl Discovery {
         Ok(self.list_peers(Some(network.parse().map_err(unknown)?)))
     }
 
-    pub(crate) fn peer_of(&self, org: &str) -> Result<proto::Peer, DiscoveryError> {
+    pub(crate) async fn peer_of(&self, org: &str) -> Result<proto::Peer, DiscoveryError> {
+        self.directory.settled().await;
         let wrong = |_| DiscoveryError::Name(org.chars().take(80).collect());
         self.get_peer(org.parse().map_err(wrong)?)
     }

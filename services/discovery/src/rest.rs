@@ -156,7 +156,7 @@ async fn list_peers(
     State(core): Core,
     Query(request): Query<proto::ListPeersRequest>,
 ) -> Result<Json<proto::ListPeersResponse>, Problem> {
-    let peers = core.peers_of(&request.network_id)?;
+    let peers = core.peers_of(&request.network_id).await?;
     Ok(Json(proto::ListPeersResponse { peers }))
 }
 
@@ -168,7 +168,7 @@ async fn get_peer(
     State(core): Core,
     Path(org): Path<String>,
 ) -> Result<Json<proto::GetPeerResponse>, Problem> {
-    let peer = Some(core.peer_of(&org)?);
+    let peer = Some(core.peer_of(&org).await?);
     Ok(Json(proto::GetPeerResponse { peer }))
 }
 

@@ -13,7 +13,14 @@ const WORDS: usize = 16;
 
 /// Runs by id.
 #[derive(Clone, Default)]
-pub(crate) struct Hub(Arc<Mutex<BTreeMap<RunId, Line>>>);
+pub(crate) struct Hub(Arc<Lines>);
+
+#[derive(Default)]
+struct Lines {
+    lines: Mutex<BTreeMap<RunId, Line>>,
+    /// How many lines were ever opened.
+    opened: watch::Sender<u64>,
+}
 
 struct Line {
     words: mpsc::Sender<Word>,
@@ -31,7 +38,13 @@ impl Hub {
         let (words, receiver) = mpsc::channel(WORDS);
         let (news, _) = watch::channel(0);
         lines.insert(run, Line { words, news });
+        self.0.opened.send_modify(|number| *number += 1);
         Some(receiver)
+    }
+
+    /// Changes whenever a line is opened, to any run.
+    pub(crate) fn opened(&self) -> watch::Receiver<u64> {
+        self.0.opened.subscribe()
     }
 
     /// Closes the line of a run that is not driven any more.
@@ -62,6 +75,60 @@ impl Hub {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, Line>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt as _;
+    use oc_proto::pipeline::v1::WatchRunResponse;
+    use oc_service::access::Principal;
+    use oc_workflow::plan::Access;
+
+    use super::*;
+    use crate::documents::{Batch, batch_key};
+    use crate::orchestrator::Orchestrator;
+    use crate::orchestrator::tests::{Desk, document_with};
+    use crate::settings::Settings;
+
+    #[tokio::test]
+    async fn whoever_watches_a_run_before_it_is_driven_hears_its_first_news_at_once() {
+        let context = Desk::context(Settings::default(), |_| ()).await;
+        let (hub, document) = (Hub::default(), document_with(Access::Own));
+        let run = document.run.id();
+        let runs = &context.shelf.runs;
+        runs.create(&run.to_string(), &document, vec![])
+            .await
+            .unwrap();
+        let (begin, _beginnings) = mpsc::channel(1);
+        let orchestrator = Orchestrator::new(context.clone(), hub.clone(), begin);
+        let caller = Principal::Service("test".to_owned());
+        let mut events = orchestrator
+            .watch(&caller, &run.to_string(), 0)
+            .await
+            .unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(50), events.next()).await;
+        assert!(early.is_err(), "nothing has happened: {early:?}");
+
+        let _words = hub.open(run, 1).unwrap();
+        let happened = WatchRunResponse {
+            number: 1,
+            ..WatchRunResponse::default()
+        };
+        let batch = Batch {
+            events: vec![happened],
+            taken: None,
+        };
+        let stored = &context.shelf.events;
+        stored
+            .create(&batch_key(run, 1), &batch, vec![])
+            .await
+            .unwrap();
+        hub.notify(run, 1);
+        let heard = tokio::time::timeout(Duration::from_secs(2), events.next()).await;
+        assert_eq!(heard.expect("it does not wait").unwrap().number, 1);
     }
 }

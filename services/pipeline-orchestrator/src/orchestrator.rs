@@ -264,6 +264,7 @@ impl Orchestrator {
             let mut after = after;
             loop {
                 // Subscribed before reading, so that nothing falls between.
+                let mut opened = this.hub.opened();
                 let mut news = this.hub.news(run);
                 let (events, over) = match this.events_after(run, after).await {
                     Ok(found) => found,
@@ -279,13 +280,9 @@ impl Orchestrator {
                 if over {
                     return;
                 }
-                let news = async {
-                    match &mut news {
-                        Some(news) => { let _ = news.changed().await; }
-                        None => std::future::pending::<()>().await,
-                    }
-                };
-                // A run that nobody drives is looked at again: it may have ended meanwhile.
+                // A run that nobody drives yet has news once somebody does.
+                let news = news.as_mut().unwrap_or(&mut opened).changed();
+                // One that nobody drives any more is looked at again: it may have ended meanwhile.
                 let _ = tokio::time::timeout(LOOK_AGAIN, news).await;
             }
         };

@@ -173,6 +173,11 @@ impl Exchange {
                 let Ok(head) = STANDARD.decode(head) else {
                     return;
                 };
+                if !self.due.contains_key(&org_id) {
+                    // Whoever speaks may be reached again, whatever the last look said.
+                    self.look_at = self.look_at.min(Instant::now() + LOOK_AGAIN);
+                    return;
+                }
                 match self.partners.note_head(org_id, &head).await {
                     Ok(true) => self.pull_now(org_id),
                     Ok(false) => {}
@@ -200,7 +205,7 @@ impl Exchange {
         }
     }
 
-    /// Only partners that can be reached are asked; another one is met at the next look.
+    /// Only partners that can be reached are asked.
     fn pull_now(&mut self, org: OrgId) {
         if let Some(due) = self.due.get_mut(&org) {
             due.at = Instant::now();

@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::Mutex as Lock;
 
-use oc_kernel::SystemClock;
-use oc_store::SqliteStore;
+use async_trait::async_trait;
+use oc_kernel::{Page, PageRequest, Revision, SystemClock};
+use oc_store::{Collection, Document, OutboxEntry, OutboxToken, SqliteStore, StoreError};
 use oc_trust::OrgKeys;
+use tokio::sync::watch;
 
 use super::*;
 
@@ -136,6 +138,96 @@ async fn a_node_blocked_by_its_own_name_is_refused_until_it_is_unblocked() {
     assert_eq!(after.block_of(peer).unwrap().reason, "noise");
     after.unblock_node(peer).await.unwrap();
     assert!(after.block_of(peer).is_none());
+}
+
+/// A store whose writes are there before they are answered: while `answers` is locked, they are not.
+#[derive(Debug)]
+struct Late {
+    store: Arc<dyn Store>,
+    answers: Arc<Mutex<()>>,
+}
+
+#[async_trait]
+impl Store for Late {
+    async fn get(
+        &self,
+        collection: &'static Collection,
+        key: &str,
+    ) -> Result<Option<Document>, StoreError> {
+        self.store.get(collection, key).await
+    }
+    async fn put(
+        &self,
+        collection: &'static Collection,
+        key: &str,
+        expect: Expect,
+        value: Vec<u8>,
+        events: Vec<OutboxEvent>,
+    ) -> Result<Revision, StoreError> {
+        let answer = self.store.put(collection, key, expect, value, events).await;
+        let _answered = self.answers.lock().await;
+        answer
+    }
+    async fn delete(
+        &self,
+        collection: &'static Collection,
+        key: &str,
+        expect: Expect,
+        events: Vec<OutboxEvent>,
+    ) -> Result<Option<Revision>, StoreError> {
+        self.store.delete(collection, key, expect, events).await
+    }
+    async fn list(
+        &self,
+        collection: &'static Collection,
+        query: &Query,
+        page: &PageRequest,
+    ) -> Result<Page<Document>, StoreError> {
+        self.store.list(collection, query, page).await
+    }
+    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        self.store.outbox(limit).await
+    }
+    async fn acknowledge(&self, tokens: &[OutboxToken]) -> Result<(), StoreError> {
+        self.store.acknowledge(tokens).await
+    }
+    fn outbox_changes(&self) -> watch::Receiver<u64> {
+        self.store.outbox_changes()
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
+
+#[tokio::test]
+async fn whoever_heard_of_a_partner_by_its_event_finds_it() {
+    let (store, south, network) = (store().await, South::new(), NetworkId::generate());
+    let answers = Arc::new(Mutex::new(()));
+    let late: Arc<dyn Store> = Arc::new(Late {
+        store: store.clone(),
+        answers: answers.clone(),
+    });
+    let directory = Arc::new(directory(&late).await);
+    let held = answers.lock().await;
+    let (peer, org) = (south.peer, south.org());
+    let introduced = tokio::spawn({
+        let directory = directory.clone();
+        async move {
+            directory
+                .introduce(network, peer, Vec::new(), &south.introduction)
+                .await
+        }
+    });
+    let mut changes = store.outbox_changes();
+    while store.outbox(1).await.unwrap().is_empty() {
+        changes.changed().await.unwrap();
+    }
+    assert!(directory.partners().is_empty(), "the event is out first");
+    let mut asked = std::pin::pin!(directory.settled_partner(org));
+    assert!(futures::poll!(&mut asked).is_pending());
+    drop(held);
+    assert_eq!(asked.await.unwrap().record.org_id, org);
+    introduced.await.unwrap().unwrap();
 }
 
 /// A log in memory.

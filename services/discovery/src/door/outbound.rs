@@ -50,7 +50,7 @@ async fn pass(
             purpose: line.call.purpose.clone(),
         });
     }
-    let (network, peer) = discovery.choose_node(org)?;
+    let (network, peer) = discovery.choose_node(org).await?;
     line.call.peer_id = peer.to_string();
     let (parts, body) = request.into_parts();
     let mut outer = http::Request::new(Body::new(body));

@@ -70,7 +70,7 @@ pub(crate) async fn fetch(
             network,
             peer,
             request,
-        } = prepare(&discovery, &asked, &mut line)?;
+        } = prepare(&discovery, &asked, &mut line).await?;
         let (answer, reader) = bulk::get(&network, peer, &request, Tempo::default()).await?;
         let sha256 = answer.sha256.ok_or(DiscoveryError::NoChecksum)?;
         let mut response = axum::body::Body::from_stream(stream(reader)).into_response();
@@ -116,7 +116,7 @@ pub(crate) async fn send(
             network,
             peer,
             request,
-        } = prepare(&discovery, &asked, &mut line)?;
+        } = prepare(&discovery, &asked, &mut line).await?;
         let stored = bulk::put(&network, peer, &request, open, Tempo::default()).await?;
         Ok(Received {
             received: stored.total,
@@ -127,7 +127,7 @@ pub(crate) async fn send(
     Ok(Json(outcome?))
 }
 
-fn prepare(
+async fn prepare(
     discovery: &Discovery,
     asked: &Asked<'_>,
     line: &mut Line,
@@ -153,7 +153,7 @@ fn prepare(
     let token = token.and_then(|value| value.to_str().ok());
     let token =
         token.ok_or_else(|| DiscoveryError::Header(format!("header {BULK_TOKEN} is missing")))?;
-    let (network, peer) = discovery.choose_node(org)?;
+    let (network, peer) = discovery.choose_node(org).await?;
     line.call.peer_id = peer.to_string();
     let operation = if put {
         BulkOperation::Put
