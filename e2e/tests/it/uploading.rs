@@ -28,12 +28,13 @@ async fn offering(north: &Terminal<'_>) {
 fn said(north: &Terminal<'_>, who: &str, folder: &std::path::Path) -> String {
     let runs = north.types(&format!("opencloud {who} runs --limit 1"));
     let run = id_beside("succeeded", &runs);
-    let into = folder.join(&run);
+    // Two people may be shown the same short id, for runs of their own.
+    let into = tempfile::tempdir_in(folder).unwrap();
     north.types(&format!(
         "opencloud {who} results {run} --download {}",
-        into.display()
+        into.path().display()
     ));
-    std::fs::read_to_string(into.join("said/said.txt")).unwrap()
+    std::fs::read_to_string(into.path().join("said/said.txt")).unwrap()
 }
 
 #[tokio::test]
