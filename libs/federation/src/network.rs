@@ -134,7 +134,7 @@ impl Network {
     }
 
     /// Joins through the first of some addresses that answers. What may pass is tried again until
-    /// the deadline; a wrong key or a refusal ends the attempts at that address.
+    /// the deadline; a wrong key or a second refusal ends the attempts at that address.
     ///
     /// # Errors
     /// The most telling of the addresses' errors.
@@ -163,9 +163,15 @@ impl Network {
         let mut last = JoinError::Timeout {
             address: address.to_string(),
         };
+        let mut refused = false;
         loop {
             match timeout_at(until, self.dial(address)).await {
                 Ok(Err(error)) if error.transient() => last = error,
+                // A member that strangers flood closes connections it would have kept.
+                Ok(Err(error @ JoinError::Refused { .. })) if !refused => {
+                    refused = true;
+                    last = error;
+                }
                 Ok(outcome) => return outcome,
                 Err(_) => return Err(last),
             }
