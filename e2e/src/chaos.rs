@@ -11,7 +11,6 @@ mod plan;
 mod processes;
 mod stage;
 mod story;
-mod waiting;
 mod watching;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +50,35 @@ pub fn play(seed: u64, keep: bool) -> Outcome {
     }
     outcome.took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     outcome
+}
+
+/// Plays seeds, so many side by side, and tells of each once it is over; what came of them, by seed.
+pub fn play_all(
+    seeds: impl Iterator<Item = u64> + Send,
+    together: usize,
+    keep: bool,
+    tell: impl Fn(&Outcome) + Sync,
+) -> Vec<Outcome> {
+    let (seeds, outcomes) = (Mutex::new(seeds), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..together.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(seed) = seed else { return };
+                    let outcome = play(seed, keep);
+                    tell(&outcome);
+                    let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                    outcomes.push(outcome);
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    outcomes.sort_by_key(|outcome| outcome.seed);
+    outcomes
 }
 
 fn play_within(plan: Plan, keep: bool) -> anyhow::Result<outcome::Found> {

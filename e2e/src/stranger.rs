@@ -4,13 +4,11 @@
     reason = "a test whose stranger cannot speak has failed"
 )]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt as _;
-use oc_federation::{Invitation, Limits, Network, NetworkSettings, NodeKey, PeerId};
-use oc_kernel::SystemClock;
+use oc_federation::{Invitation, Network, NetworkSettings, NodeKey, PeerId};
 use oc_proto::discovery::v1::{CreateNetworkRequest, InviteRequest};
 use oc_proto::federation::v1::HelloRequest;
 use oc_proto::federation::v1::identity_service_client::IdentityServiceClient;
@@ -58,18 +56,13 @@ impl Stranger {
         let invitation = node.client().discovery().invite(&invite).await.unwrap();
         let invitation: Invitation = invitation.parse().unwrap();
         let keys = OrgKeys::generate();
-        let network = Network::start(NetworkSettings {
-            id: invitation.network_id,
-            key: invitation.key,
-            node: NodeKey::from_seed(&keys.node.node_seed()),
-            listen: Vec::new(),
-            announce: Vec::new(),
-            announce_only: false,
-            agent: "raw/1".to_owned(),
-            clock: Arc::new(SystemClock),
-            limits: Limits::default(),
-        });
-        let network = network.await.unwrap();
+        let network = NetworkSettings::new(
+            invitation.network_id,
+            invitation.key,
+            NodeKey::from_seed(&keys.node.node_seed()),
+            "raw/1",
+        );
+        let network = Network::start(network).await.unwrap();
         let node = network.join(&invitation.addresses, LIMIT).await.unwrap();
         Self {
             network,

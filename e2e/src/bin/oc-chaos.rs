@@ -12,8 +12,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Parser;
-use oc_e2e::chaos::{Outcome, Plan, play};
-use tokio::task::JoinSet;
+use oc_e2e::chaos::{Outcome, Plan, play_all};
 
 #[derive(Parser)]
 #[command(name = "oc-chaos", about = "Play the story under random faults")]
@@ -38,9 +37,8 @@ struct Arguments {
     plan: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -49,7 +47,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let seeds = arguments.seed..arguments.seed.saturating_add(arguments.runs);
     if arguments.plan {
         for seed in seeds {
@@ -58,18 +56,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let begin = Instant::now();
-    let mut outcomes = Vec::new();
-    let mut playing = JoinSet::new();
-    for seed in seeds {
-        if playing.len() >= arguments.together.max(1) {
-            outcomes.extend(next(&mut playing).await?);
-        }
-        playing.spawn_blocking(move || play(seed, arguments.keep));
-    }
-    while let Some(outcome) = next(&mut playing).await? {
-        outcomes.push(outcome);
-    }
-    outcomes.sort_by_key(|outcome| outcome.seed);
+    let outcomes = play_all(seeds, arguments.together, arguments.keep, tell);
     let failed: Vec<u64> = outcomes
         .iter()
         .filter(|outcome| !outcome.held())
@@ -91,11 +78,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn next(playing: &mut JoinSet<Outcome>) -> anyhow::Result<Option<Outcome>> {
-    let Some(done) = playing.join_next().await else {
-        return Ok(None);
-    };
-    let outcome = done?;
+fn tell(outcome: &Outcome) {
     match outcome.held() {
         true => println!(
             "seed {} held in {:.1} s: {}",
@@ -105,5 +88,4 @@ async fn next(playing: &mut JoinSet<Outcome>) -> anyhow::Result<Option<Outcome>>
         ),
         false => println!("{outcome}"),
     }
-    Ok(Some(outcome))
 }

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use oc_client::{Client, ClientError};
 use oc_proto::compute::v1::RevokeGrantRequest;
-use oc_testkit::{Conditions, Passage, Way};
+use oc_testkit::{Conditions, Passage, Way, within};
 
 use super::plan::{Fault, Side};
 use super::stage::{MACHINES, RESULTS, SHELF, Stage};
 use super::story::{Started, passes};
-use super::waiting::within;
 
 const INSISTS: Duration = Duration::from_secs(30);
 

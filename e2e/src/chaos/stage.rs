@@ -4,19 +4,19 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use oc_client::{Client, ListingFilter};
 use oc_kernel::{Clock as _, SystemClock};
 use oc_proto::compute::v1::{Offer, OfferKind, RequestGrantRequest, Rule};
 use oc_proto::federation::v1::GrantState;
 use oc_proto::types::v1::{Limits, Price};
-use oc_testkit::{Link, Node, Pair};
+use oc_testkit::{Link, Pair, within};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::organisation::Organisation;
 use super::plan::Side;
-use super::waiting::within;
+use crate::images::import;
 
 pub(super) const MACHINES: &str = "machines";
 pub(super) const IMAGES: &str = "dataset.sentinel-2-demo";
@@ -75,7 +75,8 @@ impl Stage {
         let south = [PROVIDER.as_slice(), &[&theirs]].concat();
         let (pair, link) = Pair::meet_over_link(&north, &south).await;
         let (north, south) = (pair.north.client(), pair.south.client());
-        import(&pair.south)?;
+        // An image of 12 June 2025.
+        import(&pair.south, &["toulouse-20250612-a"])?;
         offer(&south, MACHINES, OfferKind::Compute).await?;
         offer(&north, "home", OfferKind::Compute).await?;
         offer(&north, RESULTS, OfferKind::Storage).await?;
@@ -170,23 +171,6 @@ async fn offer(owner: &Client, name: &str, kind: OfferKind) -> anyhow::Result<()
         ..Offer::default()
     };
     owner.compute().create_offer(&offer).await?;
-    Ok(())
-}
-
-/// An image of Toulouse, of 12 June 2025.
-fn import(south: &Node) -> anyhow::Result<()> {
-    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sentinel");
-    let collection = samples.join("collection.json");
-    let item = samples.join("toulouse-20250612-a/toulouse-20250612-a.json");
-    let (collection, item) = (collection.to_string_lossy(), item.to_string_lossy());
-    for arguments in [
-        ["dataset", "create", &collection].as_slice(),
-        &["dataset", "import", "sentinel-2-demo", &item],
-    ] {
-        let output = south.run(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{arguments:?}: {errors}");
-    }
     Ok(())
 }
 

@@ -8,10 +8,10 @@ use oc_proto::pipeline::v1::{
     DatasetInput, InputValue, ListingRef, RunRequest, StartRunRequest, input_value,
 };
 use oc_proto::types::v1::DatasetQuery;
+use oc_testkit::within;
 
 use super::plan::{At, Side, Work};
 use super::stage::{IMAGES, Stage};
-use super::waiting::within;
 
 /// How long somebody goes on trying while no node answers.
 const INSISTS: Duration = Duration::from_secs(30);

@@ -1,9 +1,9 @@
 //! South with machines and images, North with storage for what comes out: enough for a run at a partner.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oc_client::{Client, ClientError, ListingFilter};
+use oc_e2e::images::import;
 use oc_kernel::{Clock as _, SystemClock};
 use oc_proto::compute::v1::{
     Grant, Offer, OfferKind, RequestGrantRequest, RevokeGrantRequest, Rule,
@@ -13,7 +13,7 @@ use oc_proto::pipeline::v1::{
     DatasetInput, InputValue, ListingRef, Run, RunRequest, StartRunRequest, input_value,
 };
 use oc_proto::types::v1::{DatasetQuery, Limits, Price, TimeRange};
-use oc_testkit::{Node, Pair, until};
+use oc_testkit::{Pair, until};
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const MACHINES: &str = "compute.machines";
@@ -44,7 +44,8 @@ impl Scene {
     /// Sets it for a pair that has met.
     pub(crate) async fn on(pair: Pair) -> Self {
         let (north, south) = (pair.north.client(), pair.south.client());
-        import(&pair.south);
+        // Two images, of 12 and 27 June 2025.
+        import(&pair.south, &["toulouse-20250612-a", "toulouse-20250627-a"]).unwrap();
         let price = Price {
             currency: "EUR".to_owned(),
             core_hour_micros: 36_000_000,
@@ -215,21 +216,4 @@ pub(crate) async fn over(client: &Client, run_id: &str, limit: Duration) -> (Run
     })
     .await;
     (run, client.pipeline().explain(run_id).await.unwrap().text)
-}
-
-/// Two images of Toulouse, of 12 and 27 June 2025.
-fn import(south: &Node) {
-    let samples: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sentinel");
-    let text = |path: PathBuf| path.to_str().unwrap().to_owned();
-    let item = |id: &str| text(samples.join(id).join(format!("{id}.json")));
-    let collection = text(samples.join("collection.json"));
-    let items = [item("toulouse-20250612-a"), item("toulouse-20250627-a")];
-    for arguments in [
-        ["dataset", "create", &collection].as_slice(),
-        &["dataset", "import", "sentinel-2-demo", &items[0], &items[1]],
-    ] {
-        let output = south.run(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {errors}");
-    }
 }

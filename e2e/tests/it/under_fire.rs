@@ -1,8 +1,6 @@
 //! The story under random faults: for the seeds of the gate, and for those at which an invariant did not hold once.
 
-use std::sync::Mutex;
-
-use oc_e2e::chaos::{Outcome, play};
+use oc_e2e::chaos::play_all;
 
 /// A line each: the seed, and what was found.
 const FAILED_ONCE: &str = include_str!("../../seeds.txt");
@@ -10,23 +8,8 @@ const FAILED_ONCE: &str = include_str!("../../seeds.txt");
 const TOGETHER: usize = 2;
 
 fn all_hold(seeds: impl Iterator<Item = u64> + Send) {
-    let seeds = Mutex::new(seeds);
-    let failed = Mutex::new(Vec::<Outcome>::new());
-    std::thread::scope(|scope| {
-        for _ in 0..TOGETHER {
-            scope.spawn(|| {
-                loop {
-                    let seed = seeds.lock().unwrap().next();
-                    let Some(seed) = seed else { return };
-                    let outcome = play(seed, false);
-                    if !outcome.held() {
-                        failed.lock().unwrap().push(outcome);
-                    }
-                }
-            });
-        }
-    });
-    let failed = failed.into_inner().unwrap();
+    let mut failed = play_all(seeds, TOGETHER, false, |_| ());
+    failed.retain(|outcome| !outcome.held());
     let told: Vec<String> = failed.iter().map(ToString::to_string).collect();
     assert!(failed.is_empty(), "{}", told.join("\n"));
 }

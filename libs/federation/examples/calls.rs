@@ -19,9 +19,9 @@ use oc_federation::bulk::{
 };
 use oc_federation::grpc::{self, ServeLimits};
 use oc_federation::{
-    Limits, Network, NetworkId, NetworkSettings, NodeKey, PeerChannel, PeerInfo, SwarmKey,
+    Network, NetworkId, NetworkSettings, NodeKey, PeerChannel, PeerInfo, SwarmKey,
 };
-use oc_kernel::{Kind, SystemClock};
+use oc_kernel::Kind;
 use tokio::io::{AsyncRead, ReadBuf};
 use tonic::body::Body;
 use tower::ServiceExt as _;
@@ -72,15 +72,8 @@ impl BulkHandler for Source {
 
 async fn node(id: NetworkId, key: &SwarmKey) -> Result<Network, Box<dyn Error>> {
     let network = Network::start(NetworkSettings {
-        id,
-        key: key.clone(),
-        node: NodeKey::generate(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
-        announce: Vec::new(),
-        announce_only: false,
-        agent: "opencloud/bench".to_owned(),
-        clock: Arc::new(SystemClock),
-        limits: Limits::default(),
+        ..NetworkSettings::new(id, key.clone(), NodeKey::generate(), "opencloud/bench")
     });
     Ok(network.await?)
 }

@@ -167,7 +167,7 @@ impl Network {
         loop {
             match timeout_at(until, self.dial(address)).await {
                 Ok(Err(error)) if error.transient() => last = error,
-                // A member that strangers flood closes connections it would have kept.
+                // A member that strangers flood may close a connection that it would keep a moment later.
                 Ok(Err(error @ JoinError::Refused { .. })) if !refused => {
                     refused = true;
                     last = error;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
-use oc_kernel::Clock;
+use oc_kernel::{Clock, SystemClock};
 
 use crate::{NetworkId, NodeKey, SwarmKey};
 
@@ -29,6 +29,23 @@ pub struct NetworkSettings {
     pub clock: Arc<dyn Clock>,
     /// The bounds.
     pub limits: Limits,
+}
+
+impl NetworkSettings {
+    /// A node without an inbound port, by the system's clock and within the default bounds.
+    pub fn new(id: NetworkId, key: SwarmKey, node: NodeKey, agent: &str) -> Self {
+        Self {
+            id,
+            key,
+            node,
+            listen: Vec::new(),
+            announce: Vec::new(),
+            announce_only: false,
+            agent: agent.to_owned(),
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// Bounds of one network; the defaults suit some hundred organisations.

@@ -18,4 +18,4 @@ mod wait;
 pub use link::{Conditions, Link, Passage, Way};
 pub use node::{Node, program};
 pub use pair::Pair;
-pub use wait::until;
+pub use wait::{until, within};

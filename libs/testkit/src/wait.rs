@@ -1,4 +1,4 @@
-//! Waiting for something to become true, with a limit.
+//! Waiting for something to become true, with a limit: in vain it ends the test, or says so.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +8,21 @@ const STEP: Duration = Duration::from_millis(40);
 ///
 /// # Panics
 /// When none came within `limit`; the text is `what`.
-pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, limit: Duration, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = within(limit, ask).await;
+    found.unwrap_or_else(|| panic!("{what}: not within {} s", limit.as_secs()))
+}
+
+/// Asks until there is an answer; none when none came within `limit`.
+pub async fn within<T>(limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
         if let Some(found) = ask().await {
-            return found;
+            return Some(found);
         }
-        assert!(
-            begin.elapsed() < limit,
-            "{what}: not within {} s",
-            limit.as_secs()
-        );
+        if begin.elapsed() >= limit {
+            return None;
+        }
         tokio::time::sleep(STEP).await;
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use oc_testkit::Node;
+use oc_testkit::{Node, within};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tonic::Code;
@@ -12,7 +12,6 @@ use tonic::Code;
 use super::{Held, none_of};
 use crate::chaos::happening::Deed;
 use crate::chaos::stage::Stage;
-use crate::chaos::waiting::within;
 use crate::chaos::watching::Sample;
 use crate::stranger::{Stranger, methods};
 

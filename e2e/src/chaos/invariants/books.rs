@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use oc_client::Export;
+use oc_testkit::within;
 
 use super::{Held, none_of};
 use crate::chaos::organisation::Organisation;
 use crate::chaos::stage::Stage;
-use crate::chaos::waiting::within;
 
 const LIMIT: Duration = Duration::from_secs(30);
 

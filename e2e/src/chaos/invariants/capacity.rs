@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use oc_proto::compute::v1::OfferKind;
+use oc_testkit::within;
 
 use super::{Held, none_of};
 use crate::chaos::folders::{Amount, Ledger, ledgers};
@@ -11,7 +12,6 @@ use crate::chaos::organisation::Organisation;
 use crate::chaos::processes::look;
 use crate::chaos::stage::Stage;
 use crate::chaos::story::Marks;
-use crate::chaos::waiting::within;
 use crate::chaos::watching::Sample;
 
 /// Holds and data reservations that nobody released lapse by themselves.

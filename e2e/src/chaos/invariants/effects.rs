@@ -6,11 +6,11 @@ use std::time::Duration;
 use oc_kernel::Digest;
 use oc_proto::accounting::v1::UsageRecord;
 use oc_proto::pipeline::v1::{FragmentState, Run, RunState};
+use oc_testkit::within;
 
 use super::{Held, none_of};
 use crate::chaos::stage::{RESULTS, Stage};
 use crate::chaos::story::Started;
-use crate::chaos::waiting::within;
 use crate::chaos::watching::Sample;
 
 /// What attempts that do not count have stored is removed within so long.

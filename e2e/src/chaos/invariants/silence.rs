@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use oc_kernel::{Clock as _, SystemClock};
 use oc_proto::pipeline::v1::{Run, RunState};
+use oc_testkit::within;
 
 use super::{Held, none_of};
 use crate::chaos::stage::Stage;
 use crate::chaos::story::Started;
-use crate::chaos::waiting::within;
 
 /// No run of a plan may take longer once all is well again, whatever it had to wait for.
 const LIMIT: Duration = Duration::from_secs(100);

@@ -1,14 +1,12 @@
 //! Nodes to play with.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use oc_federation::{
-    Limits, Multiaddr, Network, NetworkEvent, NetworkId, NetworkSettings, NodeKey, PeerId,
-    PeerState, SwarmKey,
+    Multiaddr, Network, NetworkEvent, NetworkId, NetworkSettings, NodeKey, PeerId, PeerState,
+    SwarmKey,
 };
-use oc_kernel::SystemClock;
 use tokio::sync::broadcast;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
@@ -29,15 +27,13 @@ impl Realm {
 
     pub(crate) fn settings(&self) -> NetworkSettings {
         NetworkSettings {
-            id: self.id,
-            key: self.key.clone(),
-            node: NodeKey::generate(),
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-            announce: Vec::new(),
-            announce_only: false,
-            agent: "opencloud/test".to_owned(),
-            clock: Arc::new(SystemClock),
-            limits: Limits::default(),
+            ..NetworkSettings::new(
+                self.id,
+                self.key.clone(),
+                NodeKey::generate(),
+                "opencloud/test",
+            )
         }
     }
 

@@ -1,13 +1,12 @@
 //! A program that speaks libp2p, has the swarm key, and does not mean well.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use http::Request;
 use http_body_util::BodyExt as _;
 use oc_federation::bulk::{self, BulkError, BulkOperation, BulkRequest, Tempo};
-use oc_federation::{Invitation, Limits, Network, NetworkSettings, NodeKey, PeerId};
-use oc_kernel::{Kind, SystemClock};
+use oc_federation::{Invitation, Network, NetworkSettings, NodeKey, PeerId};
+use oc_kernel::Kind;
 use oc_proto::federation::v1::catalogue_service_client::CatalogueServiceClient;
 use oc_proto::federation::v1::identity_service_client::IdentityServiceClient;
 use oc_proto::federation::v1::{GetHeadRequest, HelloRequest};
@@ -32,18 +31,13 @@ impl Raw {
         let id = north.create().await;
         let invitation: Invitation = north.invite(&id).await.parse().unwrap();
         let keys = OrgKeys::generate();
-        let network = Network::start(NetworkSettings {
-            id: invitation.network_id,
-            key: invitation.key,
-            node: NodeKey::from_seed(&keys.node.node_seed()),
-            listen: Vec::new(),
-            announce: Vec::new(),
-            announce_only: false,
-            agent: "raw/1".to_owned(),
-            clock: Arc::new(SystemClock),
-            limits: Limits::default(),
-        });
-        let network = network.await.unwrap();
+        let network = NetworkSettings::new(
+            invitation.network_id,
+            invitation.key,
+            NodeKey::from_seed(&keys.node.node_seed()),
+            "raw/1",
+        );
+        let network = Network::start(network).await.unwrap();
         let north = network.join(&invitation.addresses, LIMIT).await.unwrap();
         Self {
             network,
