@@ -8,10 +8,11 @@ mod assign;
 mod candidate;
 mod cut;
 mod describe;
+mod nowhere;
 mod site;
 mod warnings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use oc_kernel::{Classify, GrantId, Kind, Money, Name, OrgId};
@@ -216,13 +217,15 @@ pub enum PlanError {
         known: String,
     },
     /// The placement names a site that is not known.
-    #[error("step `{step}` cannot be placed at `{site}`, which is not known: known are {known}")]
+    #[error(
+        "step `{step}` cannot be placed at `{site}`, which offers no machines that are known here: {known}"
+    )]
     UnknownSite {
         /// The step.
         step: String,
         /// What was named.
         site: String,
-        /// Sites there are.
+        /// Sites there are, in words.
         known: String,
     },
     /// The site a person chose cannot run the step.
@@ -234,6 +237,8 @@ pub enum PlanError {
         site: String,
         /// Why not.
         reason: String,
+        /// It does not answer, which may pass.
+        silent: bool,
     },
     /// No site can run the step.
     #[error("step `{step}` can run nowhere: {reasons}")]
@@ -242,6 +247,8 @@ pub enum PlanError {
         step: String,
         /// Why not, by site.
         reasons: String,
+        /// One of them does not answer, which may pass.
+        silent: bool,
     },
     /// An input may not be read.
     #[error("input `{input}` cannot be read: {reason}")]
@@ -266,6 +273,10 @@ impl Classify for PlanError {
     fn kind(&self) -> Kind {
         match self {
             Self::Steps(_) | Self::UnknownStep { .. } | Self::UnknownSite { .. } => Kind::Invalid,
+            // Whoever does not answer has not refused.
+            Self::ByHand { silent: true, .. } | Self::NoSite { silent: true, .. } => {
+                Kind::Unavailable
+            }
             Self::ByHand { .. } | Self::NoSite { .. } => Kind::Precondition,
             Self::Data { .. } | Self::Storage { .. } => Kind::Precondition,
             Self::GivenUp => Kind::Timeout,
@@ -305,7 +316,7 @@ pub fn plan_while(
     };
     let sites = search
         .best()
-        .map_err(|step| describe::nowhere(&search, step, now))?;
+        .map_err(|step| nowhere::nowhere(&search, step, now))?;
     if !wanted() {
         return Err(PlanError::GivenUp);
     }
@@ -371,12 +382,21 @@ fn by_hand(question: &Question<'_>) -> Result<Vec<Option<Vec<usize>>>, PlanError
             return Err(PlanError::UnknownSite {
                 step: step.id.clone(),
                 site: text.clone(),
-                known: crate::words::list(question.sites.iter().map(|site| site.name.as_str()), 8),
+                known: known(question.sites),
             });
         }
         Ok(Some(matching))
     });
     chosen.collect()
+}
+
+/// Whose machines are known, in words.
+fn known(sites: &[Site]) -> String {
+    let names: BTreeSet<&str> = sites.iter().map(|site| site.name.as_str()).collect();
+    match names.is_empty() {
+        true => "nobody does".to_owned(),
+        false => format!("known are those of {}", crate::words::list(names, 8)),
+    }
 }
 
 fn names(site: &Site, text: &str) -> bool {

@@ -94,18 +94,27 @@ pub(crate) enum Obstacle {
 }
 
 impl Obstacle {
+    /// True where asking again later may help.
+    pub(crate) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Silent { .. })
+    }
+
     pub(crate) fn words(&self, site: &Site, now: Timestamp) -> String {
         let name = &site.name;
         match self {
             Self::Access(reason) => reason.clone(),
+            // Its listing may have been renewed a moment ago.
+            Self::Silent { since } if now.duration_since(*since).as_secs() < 1 => {
+                format!("{name} does not answer")
+            }
             Self::Silent { since } => {
-                format!(
-                    "{name} has not answered for {}",
-                    words::between(*since, now)
-                )
+                let silent = words::between(*since, now);
+                format!("{name} has not answered for {silent}")
             }
             Self::Sandbox(missing) => {
-                format!("{name} has no sandbox for partners' work: {missing}")
+                format!(
+                    "{name} has no sandbox for partners' work: {missing}; ask {name} to install bubblewrap"
+                )
             }
             Self::Containers => format!("it needs a container and {name} runs none"),
             Self::TooSmall { needs, limit } => format!(

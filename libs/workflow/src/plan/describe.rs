@@ -10,15 +10,14 @@ use super::assign::Search;
 use super::candidate::{Score, crossing, estimate};
 use super::cut::Cut;
 use super::{
-    Alternative, FragmentInput, FragmentOutput, FragmentPlan, Place, Plan, PlanError, Site, Source,
-    Strategy,
+    Alternative, FragmentInput, FragmentOutput, FragmentPlan, Place, Plan, Site, Source, Strategy,
 };
 use crate::steps::{Resources, Step};
 use crate::words;
 
 /// Usable and unusable sites a fragment lists beside its own.
 const USABLE_SHOWN: usize = 4;
-const UNUSABLE_SHOWN: usize = 4;
+pub(super) const UNUSABLE_SHOWN: usize = 4;
 
 /// The wall time asked for where neither steps nor site name a limit.
 const LONGEST_SECONDS: u64 = 24 * 3_600;
@@ -51,37 +50,6 @@ pub(crate) fn plan(search: &Search<'_>, sites: &[usize], cuts: &[Cut], now: Time
         cost,
         most,
     }
-}
-
-/// The error for a step that has no site: every reason, most telling first.
-pub(crate) fn nowhere(search: &Search<'_>, step: usize, now: Timestamp) -> PlanError {
-    let id = search.graph.steps[step].id.clone();
-    let reason = |site: usize| {
-        let obstacle = search.obstacle(step, site)?;
-        Some(obstacle.words(&search.question.sites[site], now))
-    };
-    if let Some(chosen) = &search.by_hand[step] {
-        let reasons: Vec<String> = chosen.iter().filter_map(|site| reason(*site)).collect();
-        return PlanError::ByHand {
-            site: search.question.placement.steps[&id].clone(),
-            step: id,
-            reason: reasons.join("; "),
-        };
-    }
-    let reasons: Vec<String> = (0..search.question.sites.len())
-        .filter_map(reason)
-        .collect();
-    let reasons = match reasons.is_empty() {
-        true => "no compute offer is known: make one, or find a partner with one".to_owned(),
-        false => {
-            let shown = reasons[..reasons.len().min(UNUSABLE_SHOWN)].join("; ");
-            match reasons.len().saturating_sub(UNUSABLE_SHOWN) {
-                0 => shown,
-                more => format!("{shown}; and {more} more sites"),
-            }
-        }
-    };
-    PlanError::NoSite { step: id, reasons }
 }
 
 pub(super) struct View<'a> {
@@ -131,6 +99,7 @@ impl<'a> View<'a> {
         let wall_seconds = self.wall_seconds(cut, site, resources);
         let cost = self.own(at, cut.site).price;
         let (alternatives, others) = self.alternatives(at, score, resources, wall_seconds);
+        let alone = !alternatives.iter().any(|other| other.usable);
         FragmentPlan {
             index: number(at),
             site: place(site),
@@ -146,7 +115,7 @@ impl<'a> View<'a> {
             resources,
             cost,
             currency: site.price.currency.clone(),
-            reason: self.reason(site, score, by_hand, &inputs),
+            reason: self.reason(site, score, by_hand, alone, &inputs),
             inputs,
             score,
             by_hand,
@@ -385,7 +354,14 @@ impl<'a> View<'a> {
         cut.steps.iter().find_map(refused)
     }
 
-    fn reason(&self, site: &Site, score: Score, by_hand: bool, inputs: &[FragmentInput]) -> String {
+    fn reason(
+        &self,
+        site: &Site,
+        score: Score,
+        by_hand: bool,
+        alone: bool,
+        inputs: &[FragmentInput],
+    ) -> String {
         let here = inputs.iter().filter(|input| input.org == site.org);
         let here = here.map(|input| input.bytes).fold(0, u64::saturating_add);
         let data = match (here, score.bytes_moved) {
@@ -411,6 +387,11 @@ impl<'a> View<'a> {
         };
         let how = match (by_hand, self.search.question.placement.strategy) {
             (true, _) => "chosen by hand",
+            // Everything comes from elsewhere: it was chosen for another reason.
+            (false, Strategy::NearData) if here == 0 && score.bytes_moved > 0 => match alone {
+                true => "the only one that can run it",
+                false => "least to move",
+            },
             (false, Strategy::NearData) => "nearest to the data",
             (false, Strategy::Cheapest) => "cheapest",
         };

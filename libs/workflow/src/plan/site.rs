@@ -54,6 +54,11 @@ pub enum Access {
         /// The listing.
         listing: Name,
     },
+    /// Under the grant the owner refused it just now.
+    Refused {
+        /// The owner's words.
+        reason: String,
+    },
     /// The owner took the grant back.
     Revoked {
         /// When.
@@ -92,6 +97,9 @@ impl Access {
             Self::Uncovered { listing } => Some(format!(
                 "the grant on {what} does not cover `{listing}` of {owner}, where the results are to go: ask {owner} for \
                  one grant on both, or store the results elsewhere"
+            )),
+            Self::Refused { reason } => Some(format!(
+                "{owner} refuses {what} ({reason}): see what it offers with `opencloud catalog search`, or ask {owner}"
             )),
             Self::Revoked { at } => Some(format!(
                 "{owner} revoked the grant on {what} {} ago: {}",
@@ -248,6 +256,12 @@ mod tests {
                     reason: "no students".into(),
                 },
                 "no students",
+            ),
+            (
+                Access::Refused {
+                    reason: "offer `big` was withdrawn".into(),
+                },
+                "South refuses offer `big` (offer `big` was withdrawn): see what it offers",
             ),
             (
                 Access::Unfit {

@@ -186,7 +186,7 @@ fn take(
                     site.silent_since = Some(since.min(now));
                 }
                 _ => {
-                    site.access = Access::Denied {
+                    site.access = Access::Refused {
                         reason: error.message,
                     }
                 }
