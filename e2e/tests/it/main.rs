@@ -22,6 +22,7 @@ mod owning;
 mod partitions;
 mod programs;
 mod refusing;
+mod restoring;
 mod running;
 mod scene;
 mod setting_up;

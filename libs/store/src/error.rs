@@ -106,7 +106,7 @@ pub enum StoreError {
     },
     /// The file is no store, or parts of it are lost.
     #[error(
-        "the store {} is damaged: stop the node and restore this file from a backup", path.display()
+        "the store {} is damaged: stop the node and restore its folder from a backup", path.display()
     )]
     Damaged {
         /// The file.

@@ -7,6 +7,7 @@
 mod read;
 mod schema;
 mod session;
+mod snapshot;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::query::Cursor;
 use crate::{
     Collection, Document, Expect, OutboxEntry, OutboxEvent, OutboxToken, Query, Store, StoreError,
 };
+pub use snapshot::snapshot;
 use writer::Writer;
 
 /// Longest key, in bytes.

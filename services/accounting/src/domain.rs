@@ -15,6 +15,7 @@ mod observation;
 mod provide;
 mod reach;
 mod report;
+mod restore;
 mod service;
 mod sums;
 

@@ -99,6 +99,7 @@ impl ProviderBooks for Discovery {
         Ok(OfferedHead {
             envelope: answer.head,
             consistency: answer.consistency,
+            agreed: answer.agreed,
         })
     }
 

@@ -84,6 +84,7 @@ pub async fn build(parts: Parts) -> anyhow::Result<App> {
         clock.clone(),
         currency,
     );
+    accounting.raise_epoch(settings.epoch).await?;
     let subscription = Subscription::durable(NAME, &intake::TYPES)?;
     let events = bus.subscribe(subscription).await?;
     let relay = Relay::new(Arc::new(StoreOutbox::new(store, "/accounting")), bus);

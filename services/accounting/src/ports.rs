@@ -32,16 +32,19 @@ pub trait Organisation: Signer {
     async fn keys(&self, org: OrgId) -> Result<Arc<KeyHistory>, PortError>;
 }
 
-/// A head as the provider hands it out.
+/// A head as the other side hands it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfferedHead {
     /// The DSSE envelope.
     pub envelope: Vec<u8>,
     /// The consistency proof from the size that we said we have.
     pub consistency: Vec<Vec<u8>>,
+    /// The newest head with both signatures beyond that size; empty where there is none.
+    pub agreed: Vec<u8>,
 }
 
-/// The books of a grant as its provider keeps them.
+/// The books of a grant as its provider keeps them; its consumer answers [`head`](Self::head) and
+/// [`records`](Self::records) of its copy.
 #[async_trait]
 pub trait ProviderBooks: Send + Sync {
     /// The provider's head.

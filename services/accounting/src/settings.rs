@@ -19,6 +19,9 @@ pub struct Settings {
     /// How often the provider of a grant in force is asked whether its log went on without us, in seconds: a
     /// correction makes no other noise. That of a grant that is over is asked once in sixty such times.
     pub look_seconds: u64,
+    /// After a restore of its store from a backup: a number higher than any before, such as the time in ms. Books
+    /// that we provide are then compared with their consumers' copies before anything is added to them.
+    pub epoch: u64,
 }
 
 impl Default for Settings {
@@ -29,6 +32,7 @@ impl Default for Settings {
             currency: "EUR".to_owned(),
             settle_seconds: 10,
             look_seconds: 60,
+            epoch: 0,
         }
     }
 }

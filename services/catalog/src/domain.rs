@@ -19,5 +19,5 @@ pub(crate) use feed::{Audience, Deltas};
 pub(crate) use index::Index;
 pub(crate) use offer::Offer;
 pub(crate) use own::Own;
-pub(crate) use partners::Partners;
+pub(crate) use partners::{Most, Partners};
 pub(crate) use query::{Found, Query};

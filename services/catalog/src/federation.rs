@@ -29,7 +29,11 @@ impl CatalogueService for Catalog {
         let (reader, network) = partner(&request)?;
         let ListDeltasRequest { cursor, page_size } = request.into_inner();
         let size = usize::try_from(page_size).unwrap_or(usize::MAX);
+        // An empty answer would say that nothing is listed.
+        let early =
+            || Status::unavailable(format!("what is listed on `{network}` is being signed"));
         let deltas = self.own.deltas(&reader, &network, &cursor, size);
+        let deltas = deltas.ok_or_else(early)?;
         Ok(Response::new(ListDeltasResponse {
             listings: deltas
                 .listings

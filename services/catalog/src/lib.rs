@@ -34,7 +34,7 @@ pub use domain::CatalogError;
 pub use settings::Settings;
 
 use catalog::Catalog;
-use domain::{Index, Own, Partners};
+use domain::{Index, Most, Own, Partners};
 use metrics::CatalogMetrics;
 use ports::{BehindTheDoor, Federation};
 
@@ -96,7 +96,10 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
             Arc::clone(&federation),
             Arc::clone(&index),
             Arc::clone(&clock),
-            settings.partner_listings,
+            Most {
+                listings: settings.partner_listings,
+                bytes: settings.partner_bytes,
+            },
         )
         .await?,
     );
@@ -105,6 +108,7 @@ pub async fn build(parts: Parts) -> Result<App, BuildError> {
         Arc::clone(&federation),
         Arc::clone(&index),
         Arc::clone(&clock),
+        settings.epoch,
     ));
     let catalog = Catalog {
         own: Arc::clone(&own),

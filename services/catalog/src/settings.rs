@@ -15,8 +15,13 @@ pub struct Settings {
     pub poll_seconds: u64,
     /// Most listings taken from one partner.
     pub partner_listings: usize,
+    /// Most bytes of listings kept of one partner.
+    pub partner_bytes: u64,
     /// Partners asked at the same time.
     pub parallel_pulls: usize,
+    /// After a restore of its store from a backup: a number higher than any before, such as the time in ms. What we list
+    /// is numbered anew under it, so that partners take it although they have seen later numbers.
+    pub epoch: u64,
 }
 
 impl Default for Settings {
@@ -25,7 +30,9 @@ impl Default for Settings {
             store: PathBuf::from("catalog.db"),
             poll_seconds: 4,
             partner_listings: 10_000,
+            partner_bytes: 64 * 1024 * 1024,
             parallel_pulls: 8,
+            epoch: 0,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod advice;
 mod ask;
+mod backup;
 mod catalog;
 mod context;
 pub(crate) mod cwl;
@@ -30,6 +31,7 @@ mod output;
 mod peers;
 mod progress;
 mod query;
+mod restore;
 mod result_tree;
 mod results;
 mod run;
@@ -192,6 +194,10 @@ pub(crate) enum Command {
     /// Check, pack or run a CWL document on this machine, without a node
     #[command(subcommand)]
     Cwl(cwl::CwlCommand),
+    /// Copy what a node keeps into a folder, while it runs
+    Backup(backup::BackupArguments),
+    /// Put a backup in the place of a stopped node's folder
+    Restore(restore::RestoreArguments),
     /// Check this machine and its node, and say what to do
     Doctor,
     /// Completions for a shell
@@ -323,6 +329,8 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
             };
         }
         Command::Doctor => return doctor::run(&options).await,
+        Command::Backup(arguments) => backup::run(&options, arguments).await,
+        Command::Restore(arguments) => restore::run(&options, arguments).await,
         Command::Usage(usage::UsageCommand::Verify { file }) => {
             let context = Context::new(&options).ok();
             let output = output::Output::new(options.output == Format::Json);
@@ -382,6 +390,8 @@ async fn speak(context: &Context, command: Command) -> Outcome {
         | Command::Demo(_)
         | Command::Cwl(_)
         | Command::Completions { .. }
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Doctor => Ok(()),
     }
 }

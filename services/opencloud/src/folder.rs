@@ -6,9 +6,21 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
 /// A node's folder.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeFolder(PathBuf);
+
+/// That a folder was restored from a backup, in the folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Restored {
+    /// What the node signs carries it from then on. Later than that of any restore before: ms since the Unix epoch.
+    pub(crate) epoch: u64,
+    /// The moment that the backup is of.
+    pub(crate) made_at: Timestamp,
+}
 
 impl NodeFolder {
     pub(crate) fn new(path: PathBuf) -> Self {
@@ -48,16 +60,41 @@ impl NodeFolder {
         self.0.join("admin.token")
     }
 
+    pub(crate) fn stores(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
     pub(crate) fn store(&self, service: &str) -> PathBuf {
-        self.0.join("store").join(format!("{service}.db"))
+        self.stores().join(format!("{service}.db"))
     }
 
     pub(crate) fn keys(&self) -> PathBuf {
         self.0.join("keys")
     }
 
+    pub(crate) fn all_objects(&self) -> PathBuf {
+        self.0.join("objects")
+    }
+
     pub(crate) fn objects(&self, service: &str) -> PathBuf {
-        self.0.join("objects").join(service)
+        self.all_objects().join(service)
+    }
+
+    /// Where [`Restored`] is noted.
+    pub(crate) fn restored(&self) -> PathBuf {
+        self.0.join("restored")
+    }
+
+    /// The epoch of the last restore; 0 where there was none.
+    pub(crate) fn epoch(&self) -> io::Result<u64> {
+        match fs::read(self.restored()) {
+            Ok(text) => {
+                let restored: Restored = serde_json::from_slice(&text)?;
+                Ok(restored.epoch)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn work(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 //!
 //! Here drivers are chosen and services are joined; no rule of any domain lives here.
 
+mod backup;
 mod cli;
 mod compose;
 mod demo;

@@ -95,6 +95,8 @@ async fn serve(arguments: UpArguments, data: Option<PathBuf>) -> anyhow::Result<
     let mut settings: NodeSettings = settings::load(PREFIX, arguments.config.as_deref(), &flags?)?;
     let folder = NodeFolder::new(data_folder(data.as_deref())?);
     settings.lie_in(&folder);
+    let epoch = folder.epoch();
+    settings.begin_at(epoch.context("read whether this folder was restored from a backup")?);
     if arguments.print_config {
         anstream::print!("{}", settings::show(&settings)?);
         return Ok(());
@@ -158,6 +160,13 @@ impl NodeSettings {
         self.compute.address = format!("http://{}", self.listen.api);
         self.accounting.store = folder.store(oc_accounting::NAME);
         self.accounting.ledger = folder.store("ledger");
+    }
+
+    /// Has what is signed and numbered carry the epoch of the last restore.
+    fn begin_at(&mut self, epoch: u64) {
+        for least in [&mut self.catalog.epoch, &mut self.accounting.epoch] {
+            *least = epoch.max(*least);
+        }
     }
 }
 

@@ -1873,16 +1873,21 @@ pub struct GetBooksHeadRequest {
 #[serde(default)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetBooksHeadResponse {
-    /// Head signed by the provider, a DSSE envelope.
+    /// Head signed by the provider, a DSSE envelope; empty from a consumer that holds none.
     #[prost(bytes = "vec", tag = "1")]
     #[serde(with = "crate::json::bytes")]
     #[schema(value_type = String, format = Byte)]
     pub head: ::prost::alloc::vec::Vec<u8>,
-    /// RFC 9162 consistency proof from the known size.
+    /// RFC 9162 consistency proof from the known size; none from a consumer.
     #[prost(bytes = "vec", repeated, tag = "2")]
     #[serde(with = "crate::json::byte_list")]
     #[schema(value_type = Vec<String>)]
     pub consistency: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Newest head with both signatures, a DSSE envelope; empty where there is none beyond the known size.
+    #[prost(bytes = "vec", tag = "3")]
+    #[serde(with = "crate::json::bytes")]
+    #[schema(value_type = String, format = Byte)]
+    pub agreed: ::prost::alloc::vec::Vec<u8>,
 }
 /// A countersignature.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -2015,7 +2020,7 @@ pub mod books_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Records in the log's order, from a position on.
+        /// Records in the log's order, from a position on. The provider may ask its consumer for the copy.
         pub async fn list_usage_records(
             &mut self,
             request: impl tonic::IntoRequest<super::ListUsageRecordsRequest>,
@@ -2042,7 +2047,8 @@ pub mod books_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// The newest head signed by the provider.
+        /// The newest head signed by the provider. A provider that was restored from a backup asks its consumer for what it
+        /// signed before.
         pub async fn get_books_head(
             &mut self,
             request: impl tonic::IntoRequest<super::GetBooksHeadRequest>,
@@ -2134,7 +2140,7 @@ pub mod books_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with BooksServiceServer.
     #[async_trait]
     pub trait BooksService: std::marker::Send + std::marker::Sync + 'static {
-        /// Records in the log's order, from a position on.
+        /// Records in the log's order, from a position on. The provider may ask its consumer for the copy.
         async fn list_usage_records(
             &self,
             request: tonic::Request<super::ListUsageRecordsRequest>,
@@ -2142,7 +2148,8 @@ pub mod books_service_server {
             tonic::Response<super::ListUsageRecordsResponse>,
             tonic::Status,
         >;
-        /// The newest head signed by the provider.
+        /// The newest head signed by the provider. A provider that was restored from a backup asks its consumer for what it
+        /// signed before.
         async fn get_books_head(
             &self,
             request: tonic::Request<super::GetBooksHeadRequest>,

@@ -95,7 +95,7 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
+pub(super) fn cannot_open(path: &Path, error: rusqlite::Error) -> StoreError {
     let (path, code) = (path.to_owned(), error.sqlite_error_code());
     let source = error.into();
     match code {

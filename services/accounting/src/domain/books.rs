@@ -13,7 +13,7 @@ use super::cause::Cause;
 
 /// Books by the id of their grant.
 pub(crate) static BOOKS: Collection =
-    Collection::new("books", &[Index::computed("unfinished", 2, unfinished)]);
+    Collection::new("books", &[Index::computed("unfinished", 3, unfinished)]);
 
 /// Objections that are kept of one grant; more of them say nothing new.
 const MOST_DISPUTES: usize = 100;
@@ -56,19 +56,24 @@ pub struct Books {
     /// As the consumer: how many records the provider has said that it holds our signature over.
     #[serde(default)]
     pub taken: Option<u64>,
+    /// As the provider, after a restore: why they have not been compared with the consumer's copy yet. Nothing is
+    /// recorded or signed before they have.
+    #[serde(default)]
+    pub restored: Option<String>,
     /// Objections by position in the log that stand.
     pub disputes: BTreeMap<u64, Cause>,
 }
 
-/// Books that we as the consumer come back to without a new attempt: a correction may have been made, or our
-/// signature is still to be handed over.
+/// Books that we come back to without a new attempt. As the consumer: a correction may have been made, or our
+/// signature is still to be handed over. As the provider: a restore is to be healed.
 fn unfinished(document: &Value) -> Vec<IndexValue> {
+    let restored = document["restored"].is_string();
     let consumer = document["side"] == "consumer";
     let disputed = document["disputes"]
         .as_object()
         .is_some_and(|d| !d.is_empty());
     let signed = !document["agreed"].is_null() && document["taken"] != document["agreed_size"];
-    if consumer && (disputed || signed) {
+    if restored || (consumer && (disputed || signed)) {
         vec![IndexValue::from("true")]
     } else {
         Vec::new()

@@ -97,6 +97,9 @@ impl Accounting {
         let _settling = lock.lock().await;
         let books = self.books_of(grant).await?.value;
         if books.side == Side::Provider {
+            if books.restored.is_some() {
+                self.heal(&books).await?;
+            }
             let state = self.books_state(BooksKey::Grant(grant)).await?;
             return Ok(Settled {
                 size: state.agreed_size,
@@ -146,6 +149,9 @@ impl Accounting {
         let key = BooksKey::Grant(grant);
         let known = self.0.model.catch_up(key).await?;
         let offered = self.0.providers.head(books.other, grant, known).await?;
+        if self.take_up(&books, known, &offered.agreed).await? {
+            return Ok(Step::More);
+        }
         let head = self.check_head(&books, &terms, known, &offered).await?;
         let more = head.statement().size == known + MOST_IN_ONE_STEP;
 
@@ -209,7 +215,7 @@ impl Accounting {
     }
 
     /// Fetches the records up to the head, and checks that they are those it was signed over.
-    async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         books: &Books,
         first: u64,
@@ -255,11 +261,19 @@ impl Accounting {
         if books.held_by_both() && books.agreed_size == size {
             return Ok(());
         }
+        let head = String::from_utf8_lossy(news.head.bytes()).into_owned();
         if !news.records.is_empty() {
+            // What the provider signed is kept before what it signed it over: a provider that was restored asks for it.
+            self.0
+                .books
+                .update(&grant.to_string(), |books| {
+                    books.head = Some(head.clone());
+                    Ok::<_, AccountingError>(Vec::new())
+                })
+                .await?;
             self.0.ledger.copy(key, news.first, news.records).await?;
             self.0.model.catch_up(key).await?;
         }
-        let head = String::from_utf8_lossy(news.head.bytes()).into_owned();
         let both = countersign(self.0.organisation.as_ref(), news.head).await?;
         let envelope = both.bytes().to_vec();
         let agreed = String::from_utf8_lossy(both.bytes()).into_owned();
@@ -284,7 +298,7 @@ impl Accounting {
     }
 
     /// The attempts of the newly agreed records need no settlement any more.
-    async fn mark_recorded(
+    pub(crate) async fn mark_recorded(
         &self,
         key: BooksKey,
         from: u64,

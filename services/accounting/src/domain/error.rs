@@ -24,6 +24,11 @@ pub enum AccountingError {
         /// Who provides.
         provider: OrgId,
     },
+    /// Its log may lack records that both sides signed.
+    #[error(
+        "the books of grant {0} were restored from a backup: they go on when its consumer has shown what it holds"
+    )]
+    Restored(GrantId),
     /// What a service reported makes no record.
     #[error("the report makes no record: {0}")]
     Draft(String),
@@ -67,6 +72,7 @@ impl Classify for AccountingError {
             AccountingError::Draft(_) | AccountingError::Countersignature(_) => Kind::Invalid,
             AccountingError::Contradiction(_) | AccountingError::Corrected(_) => Kind::Conflict,
             AccountingError::PageToken => Kind::Malformed,
+            AccountingError::Restored(_) => Kind::Unavailable,
             AccountingError::Open(error) => error.kind(),
             AccountingError::Sign(error) => error.kind(),
             AccountingError::Port(error) => error.kind,

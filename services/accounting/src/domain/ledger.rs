@@ -19,7 +19,7 @@ pub enum LedgerError {
     },
     /// The file is no ledger, or not whole.
     #[error(
-        "the ledger of usage {} is damaged: stop the node and restore this file from a backup", path.display()
+        "the ledger of usage {} is damaged: stop the node and restore its folder from a backup", path.display()
     )]
     Damaged {
         /// Where it lies.

@@ -1,5 +1,7 @@
 //! The provider's side: taking reports into the log, signing heads, taking countersignatures and objections.
 
+use std::sync::atomic::Ordering;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oc_kernel::{Digest, GrantId, Money, OrgId};
@@ -32,6 +34,8 @@ pub struct Head {
     pub envelope: Vec<u8>,
     /// The consistency proof.
     pub consistency: Vec<Digest>,
+    /// The newest envelope with both signatures, where it goes beyond what the consumer knows.
+    pub agreed: Vec<u8>,
 }
 
 impl Accounting {
@@ -67,11 +71,12 @@ impl Accounting {
             currency: grant.price.currency,
             generation: grant.generation,
             state: event.state.clone(),
-            epoch: 1,
+            epoch: self.0.epoch.load(Ordering::Relaxed),
             head: None,
             agreed: None,
             agreed_size: 0,
             taken: None,
+            restored: None,
             disputes: Default::default(),
         };
         self.0
@@ -126,10 +131,11 @@ impl Accounting {
         stored.ok_or_else(|| AccountingError::UnknownRecord(id.to_string()))
     }
 
-    /// The records of a grant from a position on, as they stand in the log, and how many there are.
+    /// The records of a grant from a position on, as they stand in the log or, for its provider, in our copy of it,
+    /// and how many there are.
     ///
     /// # Errors
-    /// When we do not provide it or `caller` is not its consumer, or the store's.
+    /// When `caller` is not the other side, or the store's.
     pub async fn log(
         &self,
         grant: GrantId,
@@ -137,7 +143,9 @@ impl Accounting {
         from: u64,
         limit: u32,
     ) -> Result<(Vec<UsageRecord>, u64), AccountingError> {
-        self.provided(grant, caller).await?;
+        if self.copied(grant, caller).await?.is_none() {
+            self.provided(grant, caller).await?;
+        }
         let books = BooksKey::Grant(grant);
         let size = self.0.model.catch_up(books).await?;
         let limit = match limit {
@@ -148,16 +156,20 @@ impl Accounting {
         Ok((records, size))
     }
 
-    /// The head of the log, signed. It goes at most a step beyond what the consumer says it knows.
+    /// The head of the log, signed. It goes at most a step beyond what the consumer says it knows. The provider is told
+    /// what it signed before.
     ///
     /// # Errors
-    /// When we do not provide the grant or `caller` is not its consumer, the signature is refused, or the store's.
+    /// When `caller` is not the other side, the signature is refused, or the store's.
     pub async fn head(
         &self,
         grant: GrantId,
         caller: OrgId,
         known_size: u64,
     ) -> Result<Head, AccountingError> {
+        if let Some(copy) = self.copied(grant, caller).await? {
+            return self.held_head(&copy).await;
+        }
         let seen = self.provided(grant, caller).await?.value;
         let books = BooksKey::Grant(grant);
         let whole = self.0.model.catch_up(books).await?;
@@ -171,6 +183,10 @@ impl Accounting {
         Ok(Head {
             envelope: envelope.into_bytes(),
             consistency: consistency.unwrap_or_default(),
+            agreed: match seen.agreed {
+                Some(agreed) if seen.agreed_size > known_size => agreed.into_bytes(),
+                _ => Vec::new(),
+            },
         })
     }
 

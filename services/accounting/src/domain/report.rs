@@ -70,7 +70,8 @@ impl Accounting {
         let books = self.books_of(grant).await?.value;
         let signed = books.agreed.is_some() && books.agreed_size == size;
         let awaited = books.side == Side::Consumer && self.awaits_record(grant).await?;
-        let agreed = signed && books.disputes.is_empty();
+        let restored = self.restored_cause(&books).await?;
+        let agreed = signed && books.disputes.is_empty() && restored.is_none();
         let countersigned = agreed && books.held_by_both() && !awaited;
         Ok(BooksState {
             size,
@@ -82,7 +83,10 @@ impl Accounting {
             },
             countersigned,
             agreed_size: books.agreed_size,
-            disputes: books.disputes.into_values().collect(),
+            disputes: restored
+                .into_iter()
+                .chain(books.disputes.into_values())
+                .collect(),
         })
     }
 
@@ -174,7 +178,9 @@ impl Accounting {
         let mut known = Vec::new();
         for grant in grants {
             let books = self.0.books.get(&grant.to_string()).await?;
-            if books.is_some_and(|books| books.value.side == Side::Consumer) {
+            if books.is_some_and(|books| {
+                books.value.side == Side::Consumer || books.value.restored.is_some()
+            }) {
                 known.push(grant);
             }
         }

@@ -1,6 +1,7 @@
 //! The service: what its use cases share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oc_kernel::{Clock, GrantId, OrgId};
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) model: Model,
     // Told when an attempt of ours has ended, so that its record is fetched at once.
     pub(crate) ended: Notify,
+    /// The epoch in which new books begin.
+    pub(crate) epoch: AtomicU64,
     // One settlement of a grant at a time.
     settling: Mutex<BTreeMap<GrantId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -62,6 +65,7 @@ impl Accounting {
             erased: Documents::new(store.clone(), &ERASED, 1),
             model: Model::new(ledger.clone()),
             ended: Notify::new(),
+            epoch: AtomicU64::new(1),
             settling: Mutex::default(),
             store,
             ledger,
@@ -107,6 +111,9 @@ impl Accounting {
             return Err(AccountingError::UnknownGrant(grant));
         }
         match books.value.side {
+            Side::Provider if books.value.restored.is_some() => {
+                Err(AccountingError::Restored(grant))
+            }
             Side::Provider => Ok(books),
             Side::Consumer => Err(AccountingError::NotProvider {
                 grant,

@@ -1,4 +1,4 @@
-//! The role that partners call: the books of a grant, as their provider keeps them.
+//! The role that partners call: the books of a grant, as their provider keeps them and their consumer has copied them.
 
 use oc_door::Door;
 use oc_kernel::{GrantId, OrgId};
@@ -61,6 +61,7 @@ impl BooksService for BooksFace {
         Ok(Response::new(GetBooksHeadResponse {
             head: head.envelope,
             consistency: consistency.collect(),
+            agreed: head.agreed,
         }))
     }
 

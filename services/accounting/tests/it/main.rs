@@ -9,5 +9,6 @@ mod hostile;
 mod ledger;
 mod people;
 mod reports;
+mod restoring;
 mod signing;
 mod world;

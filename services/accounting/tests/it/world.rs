@@ -17,7 +17,7 @@ use oc_kernel::{AttemptId, Clock as _, FragmentId, GrantId, Money, RunId, System
 use oc_service::access::StaticTokens;
 use oc_service::telemetry::Metrics;
 use oc_service::{App, Listeners, Node, StopSettings, Switchboard};
-use oc_store::{SqliteStore, Store};
+use oc_store::{SqliteOptions, SqliteStore, Store, snapshot};
 use oc_trust::BooksKey;
 use oc_trust::event::{AttemptEvent, AttemptState, Event as _, GrantEvent, UsageEvent};
 use oc_trust::{
@@ -43,7 +43,7 @@ pub(crate) struct Org {
     pub(crate) router: Router,
     bus: Arc<dyn Bus>,
     stop: CancellationToken,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Org {
@@ -62,8 +62,13 @@ pub(crate) async fn parts(
     board.register("discovery", discovery.clone().router());
     let clock = Arc::new(SystemClock);
     let ledger = SqliteLedger::open(folder.path().join("usage.db")).await;
+    let options = SqliteOptions {
+        durable: false,
+        ..SqliteOptions::default()
+    };
+    let store = SqliteStore::open(folder.path().join("store.db"), options).await;
     Parts {
-        store: Arc::new(SqliteStore::temporary().await.unwrap()),
+        store: Arc::new(store.unwrap()),
         ledger: Arc::new(ledger.unwrap()),
         bus: Arc::new(InProcessBus::new()),
         clock: clock.clone(),
@@ -86,8 +91,18 @@ pub(crate) async fn app() -> (App, tempfile::TempDir) {
 impl Org {
     async fn start(settle_seconds: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let discovery = Discovery::found();
-        let parts = parts(&discovery, &folder, settle_seconds).await;
+        Self::on(Discovery::found(), folder, settle_seconds, 0).await
+    }
+
+    /// The organisation on the files in `folder`.
+    async fn on(
+        discovery: Arc<Discovery>,
+        folder: tempfile::TempDir,
+        settle_seconds: u64,
+        epoch: u64,
+    ) -> Self {
+        let mut parts = parts(&discovery, &folder, settle_seconds).await;
+        parts.settings.epoch = epoch;
         let (ledger, store, bus) = (parts.ledger.clone(), parts.store.clone(), parts.bus.clone());
         let door = parts.door.clone();
         let app = oc_accounting::build(parts).await.unwrap();
@@ -108,8 +123,17 @@ impl Org {
             router,
             bus,
             stop,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Its files as they are now.
+    pub(crate) fn back_up(&self) -> tempfile::TempDir {
+        let backup = tempfile::tempdir().unwrap();
+        let files = ["store.db", "usage.db"];
+        snapshot(&files.map(|file| (self.folder.path().join(file), backup.path().join(file))))
+            .unwrap();
+        backup
     }
 
     /// Its books without its edge.
@@ -321,6 +345,20 @@ impl World {
             south,
             grant,
         }
+    }
+
+    /// South goes on with the files of a backup.
+    pub(crate) async fn restore_south(&mut self, backup: tempfile::TempDir, epoch: u64) {
+        self.south = Org::on(self.south.discovery.clone(), backup, ASKED, epoch).await;
+        let (south, router) = (self.south.discovery.clone(), self.south.router.clone());
+        self.north.discovery.meet(south, router);
+    }
+
+    /// North goes on with the files of a backup.
+    pub(crate) async fn restore_north(&mut self, backup: tempfile::TempDir, epoch: u64) {
+        self.north = Org::on(self.north.discovery.clone(), backup, ASKED, epoch).await;
+        let (north, router) = (self.north.discovery.clone(), self.north.router.clone());
+        self.south.discovery.meet(north, router);
     }
 
     /// North submits, South runs and reports, North sees the end.

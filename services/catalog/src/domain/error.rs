@@ -1,6 +1,6 @@
 //! Why the catalogue refuses something.
 
-use oc_kernel::{Classify, Code, Kind, NameError, PageTokenError};
+use oc_kernel::{Classify, Code, Kind, NameError, OrgId, PageTokenError};
 use oc_store::StoreError;
 use oc_trust::SignError;
 
@@ -46,6 +46,16 @@ pub enum CatalogError {
     /// discovery or a partner does not answer.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// A partner lists more at once than is read of one.
+    #[error("{org} lists more than is read at once: {bytes} bytes on {pages} pages so far")]
+    TooMuch {
+        /// The partner.
+        org: OrgId,
+        /// Answers that were read.
+        pages: usize,
+        /// Bytes of listings in them.
+        bytes: usize,
+    },
     /// The index failed.
     #[error("the index of the catalogue failed")]
     Index(#[from] tantivy::TantivyError),
@@ -62,6 +72,7 @@ impl Classify for CatalogError {
             CatalogError::Store(error) => error.kind(),
             CatalogError::Sign(error) => error.kind(),
             CatalogError::Port(error) => error.kind(),
+            CatalogError::TooMuch { .. } => Kind::Exhausted,
             CatalogError::Index(_) => Kind::Internal,
         }
     }
@@ -88,6 +99,7 @@ impl Classify for CatalogError {
             | CatalogError::Id { .. }
             | CatalogError::Malformed(_)
             | CatalogError::Page(_)
+            | CatalogError::TooMuch { .. }
             | CatalogError::Index(_) => None,
         }
     }

@@ -4,14 +4,15 @@
 //! wrote; then everything is read anew and the caller tries again.
 
 mod document;
+mod number;
 mod sign;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use oc_kernel::{Clock, Name, OrgId};
-use oc_store::{Documents, Expect, OutboxEvent, Query, Store, StoreError, Versioned};
-use oc_trust::{Head, Sealed, Version};
+use oc_store::{Documents, OutboxEvent, Query, Store, StoreError, Versioned};
+use oc_trust::{Head, Sealed};
 use serde_json::json;
 use tokio::sync::{Mutex, Notify};
 
@@ -22,8 +23,6 @@ use super::index::Change;
 use super::{CatalogError, Deltas, Entry, Index, Key, Life, Offer};
 use crate::ports::{Federation, Me};
 
-/// How long a withdrawal is kept for partners that were away, in ms.
-const TOMBSTONE_LIFE_MS: u64 = 7 * 24 * 3600 * 1000;
 /// The event that tells of a change.
 const CHANGED: &str = "oc.catalog.listing.v1";
 
@@ -34,6 +33,8 @@ pub(crate) struct Own {
     counters: Documents<Counters>,
     index: Arc<Index>,
     clock: Arc<dyn Clock>,
+    /// The least epoch of our numbers.
+    epoch: u64,
     state: Mutex<State>,
     feed: RwLock<Arc<Feed>>,
     wake: Notify,
@@ -58,12 +59,13 @@ struct Held {
 }
 
 impl Own {
-    /// The listings in `store`; they are read when the identity is known.
+    /// The listings in `store`; they are read when the identity is known. Those of an earlier epoch are numbered anew.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         federation: Arc<dyn Federation>,
         index: Arc<Index>,
         clock: Arc<dyn Clock>,
+        epoch: u64,
     ) -> Self {
         Self {
             federation,
@@ -71,6 +73,7 @@ impl Own {
             counters: Documents::new(store, &COUNTERS, 1),
             index,
             clock,
+            epoch,
             state: Mutex::default(),
             feed: RwLock::default(),
             wake: Notify::new(),
@@ -170,14 +173,14 @@ impl Own {
         self.wake.notified().await;
     }
 
-    /// What changed after a cursor, as far as `reader` may see it.
+    /// What changed after a cursor, as far as `reader` may see it; none while not all of it is signed for the network.
     pub(crate) fn deltas(
         &self,
         reader: &OrgId,
         network: &Name,
         cursor: &str,
         size: usize,
-    ) -> Deltas {
+    ) -> Option<Deltas> {
         self.feed().after(reader, network, cursor, size)
     }
 
@@ -216,6 +219,7 @@ impl Own {
             (document.value.offer.id.clone(), Held { document, life })
         });
         state.held = held.collect();
+        self.raise_epoch(state).await?;
         let listed = state
             .held
             .values()
@@ -294,19 +298,6 @@ impl Own {
         Ok(entry)
     }
 
-    /// The number is stored before it is used: a crash leaves a gap, never two listings with one number.
-    async fn next_version(&self, state: &mut State) -> Result<Version, CatalogError> {
-        state.counters.seq += 1;
-        let counters = state.counters.clone();
-        self.counters
-            .put(COUNTERS_KEY, &counters, Expect::Any, Vec::new())
-            .await?;
-        Ok(Version {
-            epoch: counters.epoch,
-            seq: counters.seq,
-        })
-    }
-
     async fn store(
         &self,
         state: &mut State,
@@ -338,36 +329,6 @@ impl Own {
             }
             error.into()
         })
-    }
-
-    async fn forget_old_withdrawals(
-        &self,
-        state: &mut State,
-        now_ms: u64,
-    ) -> Result<(), CatalogError> {
-        let old = state.held.iter().filter(|(_, held)| {
-            let document = &held.document.value;
-            document.withdrawn && now_ms > document.changed_ms + TOMBSTONE_LIFE_MS
-        });
-        let old: Vec<(Name, u64)> = old
-            .map(|(id, held)| (id.clone(), held.document.value.version.seq))
-            .collect();
-        let Some(last) = old.iter().map(|(_, seq)| *seq).max() else {
-            return Ok(());
-        };
-        state.settled = false;
-        state.counters.horizon = state.counters.horizon.max(last);
-        let counters = state.counters.clone();
-        self.counters
-            .put(COUNTERS_KEY, &counters, Expect::Any, Vec::new())
-            .await?;
-        for (id, _) in old {
-            self.listings
-                .delete(id.as_str(), Expect::Any, Vec::new())
-                .await?;
-            state.held.remove(&id);
-        }
-        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod accept;
 mod document;
+mod owner;
 mod pull;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,14 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use oc_kernel::{Clock, Digest, Name, OrgId};
+use oc_kernel::{Clock, Name, OrgId};
 use oc_proto::discovery::v1::PeerState;
 use oc_store::{Documents, Expect, Query, Store};
-use oc_trust::{Head, Version};
 use tokio::sync::Mutex;
 
 pub(crate) use self::accept::Held;
 use self::document::{LISTINGS, OWNERS, OwnerDocument, PartnerListing};
+pub(crate) use self::owner::Most;
+use self::owner::Owner;
 use super::index::Change;
 use super::{CatalogError, Entry, Index, Key, Life};
 use crate::ports::{Federation, Peer};
@@ -32,8 +34,7 @@ pub(crate) struct Partners {
     owners: Documents<OwnerDocument>,
     index: Arc<Index>,
     clock: Arc<dyn Clock>,
-    /// Most listings taken from one partner.
-    limit: usize,
+    most: Most,
     state: Mutex<BTreeMap<OrgId, Owner>>,
 }
 
@@ -42,48 +43,6 @@ pub(crate) struct Partners {
 pub(crate) struct Seen {
     /// Partners that can be reached now.
     pub(crate) connected: BTreeSet<OrgId>,
-}
-
-struct Owner {
-    name: Arc<str>,
-    networks: BTreeSet<Name>,
-    life: Arc<Life>,
-    cursor: String,
-    noted_ms: u64,
-    listings: BTreeMap<Name, Held>,
-    /// The newest head that was gossiped.
-    head: Option<Head>,
-    /// The version of the head that our copy was found equal to.
-    complete: Option<Version>,
-}
-
-impl Owner {
-    fn new(name: &str, life: Arc<Life>) -> Self {
-        Self {
-            name: name.into(),
-            networks: BTreeSet::new(),
-            life,
-            cursor: String::new(),
-            noted_ms: 0,
-            listings: BTreeMap::new(),
-            head: None,
-            complete: None,
-        }
-    }
-
-    /// The statements of a network that every member may see.
-    fn digests(&self, network: &Name) -> BTreeMap<Name, Digest> {
-        let public = self
-            .listings
-            .iter()
-            .filter(|(_, held)| held.members && held.network == *network);
-        public.map(|(id, held)| (id.clone(), held.digest)).collect()
-    }
-
-    fn agrees_with(&self, head: &Head) -> bool {
-        let digests = self.digests(&head.network);
-        digests.len() as u64 == head.count && oc_trust::listings_digest(&digests) == head.digest
-    }
 }
 
 impl Partners {
@@ -96,7 +55,7 @@ impl Partners {
         federation: Arc<dyn Federation>,
         index: Arc<Index>,
         clock: Arc<dyn Clock>,
-        limit: usize,
+        most: Most,
     ) -> Result<Self, CatalogError> {
         let partners = Self {
             federation,
@@ -104,7 +63,7 @@ impl Partners {
             owners: Documents::new(store, &OWNERS, 1),
             index,
             clock,
-            limit,
+            most,
             state: Mutex::default(),
         };
         let mut state = BTreeMap::new();
@@ -139,7 +98,7 @@ impl Partners {
                 version: held.version,
                 life: Arc::clone(&owner.life),
             })));
-            owner.listings.insert(id, held);
+            owner.hold(id, held);
         }
         partners.index.apply(changes).await?;
         *partners.state.lock().await = state;
@@ -324,7 +283,7 @@ impl Partners {
     ) -> Result<(), CatalogError> {
         let keys: Vec<Key> = ids
             .into_iter()
-            .filter(|id| owner.listings.remove(id).is_some())
+            .filter(|id| owner.drop_listing(id))
             .map(|id| Key { owner: org, id })
             .collect();
         self.index

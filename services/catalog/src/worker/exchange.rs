@@ -31,6 +31,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// A partner that fails is asked again after this, then twice as long each time.
 const BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+/// A partner that lists more than is read at once is left alone for so long, whatever it announces.
+const LET_ALONE: Duration = Duration::from_secs(60);
 /// The longest time one partner may take to answer everything.
 const PULL_LIMIT: Duration = Duration::from_secs(120);
 
@@ -52,6 +54,8 @@ pub(crate) struct Exchange {
     due: BTreeMap<OrgId, Due>,
     running: JoinSet<(OrgId, Result<(), CatalogError>)>,
     busy: BTreeSet<OrgId>,
+    /// Partners that list too much, and until when nothing is read of them.
+    let_alone: BTreeMap<OrgId, Instant>,
     look_at: Instant,
 }
 
@@ -92,6 +96,7 @@ impl Exchange {
             due: BTreeMap::new(),
             running: JoinSet::new(),
             busy: BTreeSet::new(),
+            let_alone: BTreeMap::new(),
             look_at: Instant::now(),
         }
     }
@@ -214,10 +219,10 @@ impl Exchange {
 
     fn start_pulls(&mut self) {
         let now = Instant::now();
-        let waiting = self
-            .due
-            .iter()
-            .filter(|(org, due)| due.at <= now && !self.busy.contains(*org));
+        self.let_alone.retain(|_, until| *until > now);
+        let waiting = self.due.iter().filter(|(org, due)| {
+            due.at <= now && !self.busy.contains(*org) && !self.let_alone.contains_key(*org)
+        });
         let room = self.settings.parallel_pulls.saturating_sub(self.busy.len());
         let ready: Vec<OrgId> = waiting.map(|(org, _)| *org).take(room).collect();
         for org in ready {
@@ -240,10 +245,13 @@ impl Exchange {
         self.metrics.pulled(pulled.is_ok());
         let longest = Duration::from_secs(self.settings.poll_seconds);
         let patience = self.partners.patience(&org, longest).await;
+        let now = Instant::now();
+        if let Err(CatalogError::TooMuch { .. }) = pulled {
+            self.let_alone.insert(org, now + LET_ALONE);
+        }
         let Some(due) = self.due.get_mut(&org) else {
             return;
         };
-        let now = Instant::now();
         let wait = match pulled {
             Ok(()) => {
                 due.failures = 0;
@@ -264,7 +272,12 @@ impl Exchange {
 
     fn next_time(&self) -> Instant {
         let idle = self.due.iter().filter(|(org, _)| !self.busy.contains(*org));
-        let first = idle.map(|(_, due)| due.at).min();
+        let first = idle.map(|(org, due)| {
+            self.let_alone
+                .get(org)
+                .map_or(due.at, |until| due.at.max(*until))
+        });
+        let first = first.min();
         let full = self.busy.len() >= self.settings.parallel_pulls;
         match first {
             Some(first) if !full => first.min(self.look_at),

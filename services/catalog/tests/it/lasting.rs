@@ -147,3 +147,77 @@ async fn who_comes_back_to_a_network_is_read_there_as_it_signs_now() {
         "North keeps what South signed before it left"
     );
 }
+
+/// Waits until North has South's coast under this title.
+async fn sees_title(north: &Org, south: &Org, title: &str) {
+    let seen = async {
+        loop {
+            let found = north.get(south.id, "dataset.coast").await;
+            if found.is_ok_and(|found| found.listing.unwrap().title == title) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let limit = tokio::time::timeout(Duration::from_secs(10), seen);
+    limit.await.expect(title);
+}
+
+#[tokio::test]
+async fn partners_take_what_a_restored_catalogue_lists_although_they_have_seen_later_numbers() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    let titled = |title: &str| oc_proto::catalog::v1::Listing {
+        title: title.to_owned(),
+        ..dataset("coast")
+    };
+    south.publish(titled("of the backup")).await;
+    south.back_up();
+    for title in ["later", "lost"] {
+        south.publish(titled(title)).await;
+    }
+    south.publish(dataset("inland")).await;
+    north.sees(&["dataset.coast", "dataset.inland"]).await;
+    sees_title(&north, &south, "lost").await;
+
+    // Twice from the same backup.
+    let mut south = south;
+    for epoch in [1_763_000_000_000, 1_763_000_000_001] {
+        south = south.restore(epoch).await;
+        sees_title(&north, &south, "of the backup").await;
+        north.sees(&["dataset.coast"]).await;
+        south.publish(titled("new")).await;
+        sees_title(&north, &south, "new").await;
+    }
+}
+
+#[tokio::test]
+async fn partners_keep_what_a_restored_catalogue_cannot_sign_yet() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let south = Org::start(&world, "South", &folder).await;
+    let north = Org::start(&world, "North", &folder).await;
+    for name in ["coast", "inland"] {
+        south.publish(dataset(name)).await;
+    }
+    let both = ["dataset.coast", "dataset.inland"];
+    north.sees(&both).await;
+    south.back_up();
+    world.set_silent(south.id, true);
+    let before = world.member(&south.id).not_yet;
+    let south = south.restore(1_763_000_000_000).await;
+    let asked = async {
+        while world.member(&south.id).not_yet < before + 2 {
+            assert_eq!(north.ids().await, both);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let limit = Duration::from_secs(10);
+    let asked = tokio::time::timeout(limit, asked).await;
+    asked.expect("North is told to come later");
+    assert_eq!(north.ids().await, both);
+
+    world.set_silent(south.id, false);
+    south.withdraw("dataset.inland").await;
+    north.sees(&["dataset.coast"]).await;
+}

@@ -8,6 +8,7 @@
 
 mod discovery;
 mod faces;
+mod flooding;
 mod lasting;
 mod node;
 mod script;

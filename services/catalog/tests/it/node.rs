@@ -40,10 +40,10 @@ impl Org {
     /// Founds an organisation and starts its catalogue; the store lies in `folder`.
     pub(crate) async fn start(world: &World, name: &str, folder: &tempfile::TempDir) -> Self {
         let (id, _) = world.found(name);
-        Self::run(world, id, folder.path().join(name)).await
+        Self::run(world, id, folder.path().join(name), 0).await
     }
 
-    async fn run(world: &World, id: OrgId, folder: PathBuf) -> Self {
+    async fn run(world: &World, id: OrgId, folder: PathBuf, epoch: u64) -> Self {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("catalog.db");
         let store = SqliteStore::open(path, SqliteOptions::default())
@@ -61,7 +61,10 @@ impl Org {
             switchboard: switchboard.clone(),
             door: door.clone(),
             metrics: metrics.clone(),
-            settings: Settings::default(),
+            settings: Settings {
+                epoch,
+                ..Settings::default()
+            },
         })
         .await
         .unwrap();
@@ -109,7 +112,24 @@ impl Org {
     pub(crate) async fn restart(self) -> Self {
         let (world, id, folder) = (self.world.clone(), self.id, self.folder.clone());
         self.end().await;
-        Self::run(&world, id, folder).await
+        Self::run(&world, id, folder, 0).await
+    }
+
+    /// Copies the store as it is now.
+    pub(crate) fn back_up(&self) {
+        let [from, to] = ["catalog.db", "backup.db"].map(|name| self.folder.join(name));
+        oc_store::snapshot(&[(from, to)]).unwrap();
+    }
+
+    /// Stops the catalogue, puts the copy in place of its store, and starts it in this epoch.
+    pub(crate) async fn restore(self, epoch: u64) -> Self {
+        let (world, id, folder) = (self.world.clone(), self.id, self.folder.clone());
+        self.end().await;
+        for log in ["catalog.db-wal", "catalog.db-shm"] {
+            let _ = std::fs::remove_file(folder.join(log));
+        }
+        std::fs::copy(folder.join("backup.db"), folder.join("catalog.db")).unwrap();
+        Self::run(&world, id, folder, epoch).await
     }
 
     pub(crate) async fn end(self) {

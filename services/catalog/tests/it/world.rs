@@ -35,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) blocked: BTreeSet<OrgId>,
     pub(crate) cut: bool,
     pub(crate) silent: bool,
+    /// How often it said that it cannot tell yet what it lists.
+    pub(crate) not_yet: usize,
     pub(crate) router: Option<axum::Router>,
     pub(crate) bus: Option<Arc<InProcessBus>>,
 }
@@ -61,6 +63,7 @@ impl World {
             blocked: BTreeSet::new(),
             cut: false,
             silent: false,
+            not_yet: 0,
             router: None,
             bus: None,
         };
@@ -205,10 +208,14 @@ impl World {
             STATEMENT,
             URL_SAFE_NO_PAD.encode(sealed.bytes()).parse().unwrap(),
         );
-        router
-            .oneshot(Request::from_parts(parts, body))
-            .await
-            .unwrap()
+        let response = router.oneshot(Request::from_parts(parts, body)).await;
+        let response = response.unwrap();
+        let unavailable = Status::unavailable("").code() as i32;
+        let told = response.headers().get("grpc-status");
+        if path.ends_with("ListDeltas") && told.is_some_and(|it| *it == unavailable.to_string()) {
+            self.change(&to, |member| member.not_yet += 1);
+        }
+        response
     }
 }
 

@@ -41,6 +41,8 @@ impl Lookup {
             Command::Up(_)
             | Command::Demo(_)
             | Command::Cwl(_)
+            | Command::Backup(_)
+            | Command::Restore(_)
             | Command::Doctor
             | Command::Completions { .. } => return None,
         };

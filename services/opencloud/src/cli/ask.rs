@@ -9,19 +9,24 @@ use super::{CommandError, Context, Outcome};
 impl Context {
     /// Goes on only after a yes: from `--yes`, or from a person at a terminal.
     pub(crate) fn confirm(&self, question: &str) -> Outcome {
-        if self.yes {
-            return Ok(());
-        }
-        let question = asked(question, std::io::stdin().is_terminal())?;
-        let answer = dialoguer::Confirm::new()
-            .with_prompt(question)
-            .default(false)
-            .interact();
-        match answer {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(CommandError::Declined),
-            Err(error) => Err(anyhow::Error::from(error).into()),
-        }
+        confirm(self.yes, question)
+    }
+}
+
+/// The same for a command that speaks to no node.
+pub(super) fn confirm(yes: bool, question: &str) -> Outcome {
+    if yes {
+        return Ok(());
+    }
+    let question = asked(question, std::io::stdin().is_terminal())?;
+    let answer = dialoguer::Confirm::new()
+        .with_prompt(question)
+        .default(false)
+        .interact();
+    match answer {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CommandError::Declined),
+        Err(error) => Err(anyhow::Error::from(error).into()),
     }
 }
 

@@ -166,7 +166,7 @@ impl Own {
         Ok(())
     }
 
-    async fn replace(
+    pub(super) async fn replace(
         &self,
         state: &mut State,
         id: &Name,
@@ -180,14 +180,19 @@ impl Own {
         Ok(())
     }
 
-    /// Shows partners what is signed; on each network up to the first that is not.
+    /// Shows partners what is signed; on each network up to the first that is not. In an epoch that they have seen
+    /// nothing of they begin from nothing, and drop what they do not find: there all of it must be signed first.
     pub(super) fn show(&self, state: &State) {
         let items = by_seq(state);
-        let networks = state.networks.iter().map(|network| {
+        let before = self.feed();
+        let networks = state.networks.iter().filter_map(|network| {
             let signed = items
                 .iter()
                 .map_while(|(_, id)| delta(state.held.get(id)?, network));
-            (network.clone(), signed.collect())
+            let signed: Vec<_> = signed.collect();
+            let begun =
+                before.epoch == state.counters.epoch && before.networks.contains_key(network);
+            (begun || signed.len() == items.len()).then(|| (network.clone(), signed))
         });
         let feed = Feed {
             epoch: state.counters.epoch,
@@ -202,7 +207,7 @@ impl Own {
     }
 }
 
-fn by_seq(state: &State) -> BTreeMap<u64, Name> {
+pub(super) fn by_seq(state: &State) -> BTreeMap<u64, Name> {
     let held = state.held.iter();
     held.map(|(id, held)| (held.document.value.version.seq, id.clone()))
         .collect()

@@ -1,4 +1,4 @@
-//! Which signed listings of a partner are believed.
+//! Which signed listings of a partner are believed, and how much of one partner is kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub(crate) struct Held {
     pub(super) members: bool,
     pub(super) ttl: u32,
     pub(super) not_after_ms: u64,
+    /// How large it is in the store, in bytes.
+    pub(super) size: u64,
 }
 
 impl Held {
@@ -39,6 +41,33 @@ impl Held {
             members: listing.visibility == Visibility::Members,
             ttl: listing.ttl,
             not_after_ms: listing.not_after,
+            size: sealed.bytes().len() as u64,
+        }
+    }
+}
+
+/// What was left out of what a partner answered, told in one line a pull: a partner must not fill our log.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut {
+    refused: u64,
+    why: Option<String>,
+    over_limit: u64,
+}
+
+impl LeftOut {
+    fn refuse(&mut self, why: impl FnOnce() -> String) {
+        self.refused += 1;
+        self.why.get_or_insert_with(why);
+    }
+
+    pub(super) fn tell(&self, org: OrgId) {
+        if let Some(first) = &self.why {
+            let refused = self.refused;
+            tracing::warn!(%org, refused, first, "refused listings");
+        }
+        if self.over_limit > 0 {
+            let left_out = self.over_limit;
+            tracing::warn!(%org, left_out, "it lists more than we take from one partner: see `partner_listings` and `partner_bytes` of catalog");
         }
     }
 }
@@ -63,6 +92,7 @@ pub(super) fn stored(bytes: &[u8]) -> Option<(OrgId, Name, Held, Offer)> {
         members: listing.visibility == Visibility::Members,
         ttl: listing.ttl,
         not_after_ms: listing.not_after,
+        size: bytes.len() as u64,
     };
     Some((
         listing.owner,
@@ -73,13 +103,14 @@ pub(super) fn stored(bytes: &[u8]) -> Option<(OrgId, Name, Held, Offer)> {
 }
 
 impl Partners {
-    /// Opens what `org` answered. A listing that does not hold is left out and logged: one bad listing must
+    /// Opens what `org` answered. A listing that does not hold is left out and counted: one bad listing must
     /// not hide the others.
     pub(super) async fn open_listings(
         &self,
         org: OrgId,
         envelopes: &[Vec<u8>],
         networks: &BTreeSet<Name>,
+        left_out: &mut LeftOut,
     ) -> Result<Vec<Opened>, CatalogError> {
         let mut keys = match envelopes {
             [] => return Ok(Vec::new()),
@@ -99,9 +130,9 @@ impl Partners {
                 Ok(sealed) if sealed.statement().owner == org => opened.push(Opened(sealed)),
                 Ok(sealed) => {
                     let claimed = sealed.statement().owner;
-                    tracing::warn!(%org, %claimed, "refused a listing in another's name");
+                    left_out.refuse(|| format!("it is in the name of {claimed}"));
                 }
-                Err(error) => tracing::warn!(%org, %error, "refused a listing"),
+                Err(error) => left_out.refuse(|| error.to_string()),
             }
         }
         Ok(opened)
@@ -160,6 +191,7 @@ impl Partners {
         org: OrgId,
         owner: &mut Owner,
         opened: Vec<Opened>,
+        left_out: &mut LeftOut,
     ) -> Result<(), CatalogError> {
         let mut changes = Vec::new();
         let mut documents = Vec::new();
@@ -174,12 +206,13 @@ impl Partners {
                 withdrawn.push(listing.id.clone());
                 continue;
             }
-            if known.is_none() && owner.listings.len() >= self.limit {
-                tracing::warn!(%org, limit = self.limit, "it lists more than we take from one partner");
+            let held = Held::of(&sealed);
+            if !self.most.admits(owner, known, &held) {
+                left_out.over_limit += 1;
                 continue;
             }
             let (id, version) = (listing.id.clone(), listing.revision);
-            owner.listings.insert(id.clone(), Held::of(&sealed));
+            owner.hold(id.clone(), held);
             let envelope = Bytes(sealed.bytes().to_vec());
             let key = Key { owner: org, id };
             documents.push((document::key(&key), PartnerListing { envelope }));

@@ -6,10 +6,13 @@ use oc_kernel::{Name, OrgId};
 use oc_trust::Version;
 
 use super::Partners;
+use super::accept::LeftOut;
 use crate::domain::CatalogError;
 
-/// Answers that are read for one pull; a partner that has still more is read on at the next one.
+/// Answers that are read for one pull; a partner that has still more is read on a while later.
 const MOST_PAGES: usize = 1000;
+/// Bytes of listings that are read for one pull.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// How often a partner that lists while we read is read on before everything is fetched.
 const CATCH_UPS: usize = 3;
 /// A partner that was heard of is noted in the store this often, in ms.
@@ -105,18 +108,30 @@ impl Partners {
     }
 
     async fn pull_deltas(&self, org: OrgId) -> Result<(), CatalogError> {
+        let mut left_out = LeftOut::default();
+        let read = self.read_deltas(org, &mut left_out).await;
+        left_out.tell(org);
+        read
+    }
+
+    async fn read_deltas(&self, org: OrgId, left_out: &mut LeftOut) -> Result<(), CatalogError> {
         let (mut cursor, networks) = match self.state.lock().await.get(&org) {
             Some(owner) => (owner.cursor.clone(), owner.networks.clone()),
             None => return Ok(()),
         };
         // The ids met since the partner began from nothing; what is not among them at the end is gone.
         let mut met: Option<BTreeSet<Name>> = None;
-        for _ in 0..MOST_PAGES {
+        let (mut pages, mut bytes) = (0, 0);
+        while pages < MOST_PAGES && bytes < MOST_BYTES {
             let page = self.federation.deltas(org, &cursor).await?;
+            pages += 1;
+            bytes += page.listings.iter().map(Vec::len).sum::<usize>();
             if page.restart {
                 met = Some(BTreeSet::new());
             }
-            let opened = self.open_listings(org, &page.listings, &networks).await?;
+            let opened = self
+                .open_listings(org, &page.listings, &networks, left_out)
+                .await?;
             let mut state = self.state.lock().await;
             let Some(owner) = state.get_mut(&org) else {
                 return Ok(());
@@ -124,7 +139,7 @@ impl Partners {
             if let Some(met) = &mut met {
                 met.extend(opened.iter().map(|listing| listing.id().clone()));
             }
-            self.take_over(org, owner, opened).await?;
+            self.take_over(org, owner, opened, left_out).await?;
             let gone = page.gone.iter().filter_map(|id| id.parse().ok()).collect();
             self.drop_listings(org, owner, gone).await?;
             cursor = page.cursor;
@@ -148,6 +163,11 @@ impl Partners {
             }
             return Ok(());
         }
-        Ok(())
+        // What it lists behind is read from there. What it began anew and no longer names goes with its signature.
+        if let Some(owner) = self.state.lock().await.get_mut(&org) {
+            owner.cursor = cursor;
+            self.note_owner(org, owner).await?;
+        }
+        Err(CatalogError::TooMuch { org, pages, bytes })
     }
 }
