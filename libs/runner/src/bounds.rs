@@ -67,6 +67,7 @@ mod tests {
             step: "s".repeat(9000),
             message: message.to_owned(),
             exit_code: None,
+            code: String::new(),
         };
         let used = Used::default();
         Event::Ended {

@@ -88,6 +88,9 @@ pub enum End {
         message: String,
         /// The tool's exit code, where it has one.
         exit_code: Option<i32>,
+        /// What kind of failure it was, a word of docs/protocol.md, section 11; empty for one of the tool's own.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        code: String,
     },
     /// It was stopped from outside.
     Stopped,

@@ -239,6 +239,9 @@ pub(crate) enum RecordedEvent {
     Ended {
         state: crate::domain::ledger::EndedState,
         text: String,
+        /// What kind of failure it was; empty for one of the tool's own.
+        #[serde(default)]
+        code: String,
     },
 }
 

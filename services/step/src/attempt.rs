@@ -9,9 +9,9 @@ use oc_runner::{End, Event, Job, Phase};
 use oc_sandbox::Sandbox;
 use serde_json::{Map, Value};
 
-use crate::error::StepError;
+use crate::error::{Failed, StepError};
 use crate::evaluator::SandboxedEvaluator;
-use crate::executor::SandboxedExecutor;
+use crate::executor::{LimitHits, SandboxedExecutor};
 use crate::folders::Folders;
 use crate::node::Node;
 use crate::publish::Outputs;
@@ -108,6 +108,7 @@ impl Attempt {
             millicores: limits.cores.saturating_mul(1000),
             memory: limits.memory_bytes,
         };
+        let hits = Arc::new(LimitHits::default());
         let executor = SandboxedExecutor {
             sandbox: sandbox.clone(),
             folders: folders.clone(),
@@ -116,6 +117,7 @@ impl Attempt {
             deadline,
             reporter: self.reporter.clone(),
             usage: Arc::clone(usage),
+            hits: Arc::clone(&hits),
         };
         let evaluator = SandboxedEvaluator::new(
             sandbox,
@@ -138,12 +140,12 @@ impl Attempt {
         let _alarm = alarm.map_err(StepError::io("watch the attempt's time"))?;
         let ran = engine.run(document, order, &folders.outputs, &self.stop.engine);
         ran.map_err(|error| match error.root() {
-            RunError::Cancelled if !self.stop.is_stopped() => StepError::OverLimit(format!(
+            RunError::Cancelled if !self.stop.is_stopped() => StepError::OutOfTime(format!(
                 "the attempt's time of {} s ran out while its tools ran",
                 limits.wall().as_secs_f64()
             )),
             RunError::Cancelled => StepError::Stopped,
-            _ => of_step(&error),
+            _ => of_step(&error, &hits),
         })
     }
 }
@@ -161,43 +163,53 @@ fn lanes(document: &Document, cores: u32) -> u32 {
     }
 }
 
-fn of_step(error: &RunError) -> StepError {
+fn of_step(error: &RunError, hits: &LimitHits) -> StepError {
     let step = match error {
         RunError::Step { step, .. } => step.clone(),
         _ => String::new(),
     };
-    let (message, exit_code) = match error.root() {
+    let (message, exit_code, code) = match error.root() {
         // The end of its log was told line by line already.
         RunError::Tool {
             program,
             reason,
             exit_code,
             ..
-        } => (format!("`{program}` failed: {reason}"), *exit_code),
-        root => (root.to_string(), None),
+        } => (
+            format!("`{program}` failed: {reason}"),
+            *exit_code,
+            hits.of(reason),
+        ),
+        root @ RunError::TimeLimit { .. } => (root.to_string(), None, Failed::TimedOut),
+        root => (root.to_string(), None, Failed::Tool),
     };
     StepError::Step {
         step,
         message,
         exit_code,
+        code,
     }
 }
 
 fn failed(error: StepError) -> End {
+    let code = error.failed().word().to_owned();
     match error {
         StepError::Step {
             step,
             message,
             exit_code,
+            ..
         } => End::Failed {
             step,
             message,
             exit_code,
+            code,
         },
         error => End::Failed {
             step: String::new(),
             message: error.to_string(),
             exit_code: None,
+            code,
         },
     }
 }

@@ -1,10 +1,11 @@
 //! Running the fragment's tools, each in a sandbox of its own.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use oc_cwl::{Executor, ToolCommand, ToolOutcome, ToolUsage};
@@ -12,6 +13,7 @@ use oc_runner::{Event, Used};
 use oc_sandbox::{Cancel, Command, End, Folder, Input, LimitHit, Limits, Mount, Output, Sandbox};
 use oc_sandbox::{Outcome, Removed, SandboxError};
 
+use crate::error::Failed;
 use crate::folders::Folders;
 use crate::report::{LogLines, Reporter};
 use crate::share::{Share, Shares};
@@ -42,6 +44,25 @@ pub(crate) struct SandboxedExecutor {
     pub(crate) reporter: Reporter,
     /// Where usage is added up.
     pub(crate) usage: Arc<UsageSum>,
+    /// Where limits that tools hit are noted.
+    pub(crate) hits: Arc<LimitHits>,
+}
+
+/// The limits that tools have hit, by what is said of each: the engine passes words on, not kinds.
+#[derive(Debug, Default)]
+pub(crate) struct LimitHits(Mutex<BTreeMap<String, Failed>>);
+
+impl LimitHits {
+    fn note(&self, said: &str, failed: Failed) {
+        let mut hits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hits.insert(said.to_owned(), failed);
+    }
+
+    /// What kind of failure was told in these words.
+    pub(crate) fn of(&self, said: &str) -> Failed {
+        let hits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hits.get(said).copied().unwrap_or(Failed::Tool)
+    }
 }
 
 impl Executor for SandboxedExecutor {
@@ -199,8 +220,7 @@ impl SandboxedExecutor {
             End::Limit(LimitHit::Wall(wall)) if command.time_limit == Some(wall) => {
                 oc_cwl::End::TimeLimit
             }
-            End::Limit(LimitHit::Wall(_)) => oc_cwl::End::Limit("the attempt's time".into()),
-            End::Limit(hit) => oc_cwl::End::Limit(hit.to_string()),
+            End::Limit(hit) => oc_cwl::End::Limit(self.limit(&hit)),
         };
         ToolOutcome {
             end,
@@ -210,6 +230,20 @@ impl SandboxedExecutor {
                 peak_memory: Some(outcome.usage.peak_memory),
             },
         }
+    }
+}
+
+impl SandboxedExecutor {
+    /// What is said of a limit that a tool has hit.
+    fn limit(&self, hit: &LimitHit) -> String {
+        let (said, failed) = match hit {
+            LimitHit::Wall(_) => ("the attempt's time".to_owned(), Failed::TimedOut),
+            LimitHit::CpuTime(_) => (hit.to_string(), Failed::TimedOut),
+            LimitHit::Memory(_) => (hit.to_string(), Failed::OverMemory),
+            _ => (hit.to_string(), Failed::Tool),
+        };
+        self.hits.note(&said, failed);
+        said
     }
 }
 

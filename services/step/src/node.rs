@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
-use oc_kernel::ObjectKey;
+use oc_kernel::{Code, ObjectKey};
 use oc_runner::Input;
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, Url, header};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::StepError;
+use crate::error::{Failed, StepError};
 
 /// Longest silence within a transfer.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -274,13 +274,19 @@ impl Node {
         if status.is_success() {
             return Ok(response);
         }
-        let why = said(response).await;
+        let Problem { detail: why, code } = said(response).await;
         if matches!(status.as_u16(), 408 | 429 | 502..=504) {
             return Err(Failure::Passing(why));
         }
+        let code = match code.as_deref().and_then(Code::from_name) {
+            Some(Code::StorageFull) => Failed::StorageFull,
+            _ if status == StatusCode::NOT_FOUND => Failed::DataGone,
+            _ => Failed::Transfer,
+        };
         Err(Failure::Final(StepError::Transfer {
             what: what.to_owned(),
             why,
+            code,
         }))
     }
 
@@ -289,7 +295,7 @@ impl Node {
             biased;
             () = self.stop.cancelled() => Err(StepError::Stopped),
             () = tokio::time::sleep_until(self.deadline) => {
-                Err(StepError::OverLimit("the attempt's time ran out while objects were moved".into()))
+                Err(StepError::OutOfTime("the attempt's time ran out while objects were moved".into()))
             }
             done = work => Ok(done),
         }
@@ -306,6 +312,7 @@ impl Node {
             return Err(StepError::Transfer {
                 what: what.to_owned(),
                 why: format!("{why}; {over}"),
+                code: Failed::Transfer,
             });
         }
         tracing::warn!(what, why, "trying again");
@@ -371,17 +378,21 @@ fn counted(file: std::fs::File, moved: impl Fn(u64)) -> impl Stream<Item = std::
 }
 
 /// What a refusal says: the detail of its problem document (RFC 9457), or else its status.
-async fn said(response: Response) -> String {
-    #[derive(Deserialize)]
-    struct Problem {
-        detail: String,
-    }
+async fn said(response: Response) -> Problem {
     let status = response.status();
-    let detail = response
-        .json::<Problem>()
-        .await
-        .map(|problem| problem.detail);
-    detail.unwrap_or_else(|_| format!("the node answers {status}"))
+    let said = response.json::<Problem>().await;
+    said.unwrap_or_else(|_| Problem {
+        detail: format!("the node answers {status}"),
+        code: None,
+    })
+}
+
+/// A refusal of the node.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+    #[serde(default)]
+    code: Option<String>,
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

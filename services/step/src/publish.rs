@@ -255,9 +255,10 @@ impl<'a> Told<'a> {
 /// Says beside what befell one output how many bytes all have: so much room is needed.
 fn of_all(error: StepError, total: u64) -> StepError {
     match error {
-        StepError::Transfer { what, why } => StepError::Transfer {
+        StepError::Transfer { what, why, code } => StepError::Transfer {
             what: format!("{what}, of {total} bytes in all"),
             why,
+            code,
         },
         other => other,
     }

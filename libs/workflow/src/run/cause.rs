@@ -86,6 +86,10 @@ pub mod code {
     pub const TOOL_FAILED: &str = "tool-failed";
     /// It took longer than allowed.
     pub const TIMED_OUT: &str = "timed-out";
+    /// A tool wanted more memory than its step asks for.
+    pub const OVER_MEMORY: &str = "over-memory";
+    /// An input or output could not be moved.
+    pub const TRANSFER_FAILED: &str = "transfer-failed";
     /// No capacity within the waiting time.
     pub const FULL: &str = "grant-full";
     /// A limit would be passed.
@@ -96,6 +100,8 @@ pub mod code {
     pub const GRANT_EXPIRED: &str = "grant-expired";
     /// The grant was taken back.
     pub const GRANT_REVOKED: &str = "grant-revoked";
+    /// The grant was taken back or changed under the attempt.
+    pub const GRANT_RAISED: &str = "grant-raised";
     /// The partner knows the grant no more.
     pub const GRANT_GONE: &str = "grant-gone";
     /// What was offered is offered no more.
@@ -152,6 +158,14 @@ fn rule(word: &str) -> Option<Rule> {
             Hopeless,
             "raise the step's ToolTimeLimit or give it less work",
         ),
+        code::OVER_MEMORY => (
+            Hopeless,
+            "raise ramMin in the step's ResourceRequirement, or give it less work",
+        ),
+        code::TRANSFER_FAILED => (
+            Hopeless,
+            "see with `opencloud peers` whether the owner of the data answers, then start again with `opencloud retry`",
+        ),
         code::FULL => (
             ElsewhereOrAgain,
             "wait, ask for larger limits, or place the step elsewhere",
@@ -164,6 +178,10 @@ fn rule(word: &str) -> Option<Rule> {
         code::GRANT_EXPIRED | code::GRANT_REVOKED => (
             Elsewhere,
             "ask the owner for a new grant, or place the step elsewhere, in a new run",
+        ),
+        code::GRANT_RAISED => (
+            Again,
+            "see what became of the grant with `opencloud grant list`, and ask the owner for a new one",
         ),
         code::GRANT_GONE => (
             Elsewhere,
@@ -181,26 +199,29 @@ fn rule(word: &str) -> Option<Rule> {
         ),
         code::LEASE_LOST => (
             ElsewhereOrAgain,
-            "check the network between both organisations, then retry",
+            "check the network between both organisations; after the last attempt start again with `opencloud retry`",
         ),
         code::NODE_RESTARTED => (
             ElsewhereOrAgain,
-            "retry; if it happens again, ask the site's operator why its node stops",
+            "start again with `opencloud retry`; if it happens again, ask the site's operator why its node stops",
         ),
         code::BY_PROVIDER => (
             ElsewhereOrAgain,
             "ask the site's operator why, or place the step elsewhere, in a new run",
         ),
-        code::HOLD_LAPSED => (Again, "retry"),
+        code::HOLD_LAPSED => (Again, "start again with `opencloud retry`"),
         code::NO_SANDBOX => (
             Elsewhere,
             "ask the site's operator to install bubblewrap, or place the step elsewhere",
         ),
         code::UNSUPPORTED => (Elsewhere, "place the step at a site that can run it"),
-        code::DATA_GONE => (Hopeless, "plan again: the dataset has changed"),
+        code::DATA_GONE => (
+            Hopeless,
+            "start a new run: what it reads was removed, or replaced by something else",
+        ),
         code::CHECKSUM => (
             Again,
-            "retry; if it happens again the file is damaged at its owner",
+            "start again with `opencloud retry`; if it happens again the file is damaged at its owner: tell them",
         ),
         code::STORAGE_FULL => (
             Hopeless,
@@ -210,11 +231,22 @@ fn rule(word: &str) -> Option<Rule> {
             ElsewhereOrAgain,
             "ask the site's operator to free disk space",
         ),
-        code::CLOCK_SKEW => (Hopeless, "set both organisations' clocks by NTP"),
-        code::DISPUTE => (Elsewhere, "settle the dispute in the books of the grant"),
+        code::CLOCK_SKEW => (
+            Hopeless,
+            "set both organisations' clocks by NTP; `opencloud doctor` says whose differs",
+        ),
+        code::DISPUTE => (
+            Elsewhere,
+            "see with `opencloud usage books` what is disputed; the provider answers with `opencloud usage correct`, and \
+             nothing begins before that",
+        ),
         code::TOO_DEAR => (
             Hopeless,
             "start a new run: its plan names the price before you agree to it",
+        ),
+        code::CANCELLED => (
+            Hopeless,
+            "nothing, or start what is left of it again with `opencloud retry`",
         ),
         code::REFUSED => (Hopeless, "ask the other organisation's operator"),
         code::INTERNAL => (Again, "look into the service's log"),

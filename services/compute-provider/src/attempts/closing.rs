@@ -219,6 +219,8 @@ impl Provider {
 struct Told {
     state: EndedState,
     text: String,
+    /// What kind of failure it was; empty for one of the tool's own.
+    code: String,
     made: Option<(String, Vec<WrittenObject>)>,
 }
 
@@ -227,6 +229,7 @@ fn end_of(attempt: &Attempt, outputs: &Outputs, stopped: Option<StopCause>) -> T
     let told = |state, text| Told {
         state,
         text,
+        code: String::new(),
         made: None,
     };
     let by = |cause: StopCause| told(EndedState::Stopped(cause), cause.to_string());
@@ -238,16 +241,25 @@ fn end_of(attempt: &Attempt, outputs: &Outputs, stopped: Option<StopCause>) -> T
             Ok(made) => Told {
                 state: EndedState::Succeeded,
                 text: String::new(),
+                code: String::new(),
                 made: Some(made),
             },
             Err(fault) => told(EndedState::Failed, fault),
         },
-        Some(End::Failed { step, message, .. }) => {
+        Some(End::Failed {
+            step,
+            message,
+            code,
+            ..
+        }) => {
             let text = match step.as_str() {
                 "" => message.clone(),
                 step => format!("step `{step}`: {message}"),
             };
-            told(EndedState::Failed, text)
+            Told {
+                code: code.clone(),
+                ..told(EndedState::Failed, text)
+            }
         }
         // A restart of this node is written into the ledger as the cause; a runner's word is no proof of one.
         Some(End::Stopped) => told(EndedState::Failed, UNASKED.to_owned()),
@@ -260,21 +272,27 @@ fn last_events(attempt: &Attempt, outputs: &Outputs, closing: &Closing) -> Vec<R
     let at = closing.ended.ended_at;
     if let Some(fault) = &closing.fault {
         let (state, text) = (EndedState::Failed, fault.clone());
-        let event = RecordedEvent::Ended { state, text };
+        let code = String::new();
+        let event = RecordedEvent::Ended { state, text, code };
         return vec![Recorded { at, event }];
     }
     let stopped = match closing.ended.state {
         EndedState::Stopped(cause) => Some(cause),
         EndedState::Succeeded | EndedState::Failed => None,
     };
-    let Told { state, text, made } = end_of(attempt, outputs, stopped);
+    let Told {
+        state,
+        text,
+        code,
+        made,
+    } = end_of(attempt, outputs, stopped);
     let usage = closing.usage;
     let result = made.map(|(outputs, objects)| RecordedEvent::Result {
         outputs,
         usage,
         objects,
     });
-    let ended = RecordedEvent::Ended { state, text };
+    let ended = RecordedEvent::Ended { state, text, code };
     result
         .into_iter()
         .chain([ended])

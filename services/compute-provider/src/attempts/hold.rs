@@ -10,7 +10,7 @@ use crate::domain::admission::{Asker, Refusal, admit_hold};
 use crate::domain::attempt::OperationKey;
 use crate::domain::grant::Grant;
 use crate::domain::ledger::{Command, Demand, Ledger, Outcome, Reserve};
-use crate::domain::offer::{Offer, OfferKind};
+use crate::domain::offer::{Offer, OfferKind, OfferState, offer_of};
 use crate::error::Error;
 use crate::provider::Provider;
 
@@ -42,9 +42,19 @@ impl Provider {
         listing: &Name,
         grant: Option<&GrantId>,
     ) -> Result<Limits, Error> {
-        let offer = self.compute_offer(listing, consumer).await?;
+        let looked = async {
+            let offer = self.compute_offer(listing, consumer).await?;
+            let ledger = self.ledgers.read(&offer.name).await?;
+            Ok::<_, Error>((offer, ledger))
+        };
+        let (offer, ledger) = match looked.await {
+            Ok(found) => found,
+            Err(error) => return Err(self.or_withdrawn(error, consumer, listing, grant).await),
+        };
+        if offer.state == OfferState::Withdrawn {
+            return Err(Refusal::Withdrawn(offer.name).into());
+        }
         let now = self.clock.now();
-        let ledger = self.ledgers.read(&offer.name).await?;
         let mut free = of_offer(&offer, &ledger, now);
         if consumer.own {
             return Ok(free);
@@ -86,7 +96,14 @@ impl Provider {
             org: new.key.attempt.org,
             own: new.own,
         };
-        let outcome = self.try_reserve(new, &consumer).await;
+        let (listing, grant) = (new.listing.clone(), new.grant);
+        let outcome = match self.try_reserve(new, &consumer).await {
+            Err(error) => {
+                let grant = grant.as_ref();
+                Err(self.or_withdrawn(error, &consumer, &listing, grant).await)
+            }
+            held => held,
+        };
         let label = if outcome.is_ok() { "held" } else { "refused" };
         self.metrics.reservations.with_label_values(&[label]).inc();
         match outcome? {
@@ -129,6 +146,26 @@ impl Provider {
         self.ledgers
             .apply(&offer.name, Command::Reserve(reserve))
             .await
+    }
+
+    /// What is said of an offer that is not there to whom it was granted: that it is withdrawn. Offer and ledger go
+    /// once nothing is in them any more, its grants stay.
+    async fn or_withdrawn(
+        &self,
+        error: Error,
+        consumer: &Consumer,
+        listing: &Name,
+        grant: Option<&GrantId>,
+    ) -> Error {
+        let (Error::Unknown { what: "offer", .. }, Some(grant), Some((_, offer))) =
+            (&error, grant, offer_of(listing))
+        else {
+            return error;
+        };
+        match self.grant_for(grant, &consumer.org).await {
+            Ok(seen) if seen.value.grant.is_on(listing) => Refusal::Withdrawn(offer).into(),
+            _ => error,
+        }
     }
 
     /// A grant of this consumer, unless an objection to its books waits for an answer.

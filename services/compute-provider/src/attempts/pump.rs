@@ -86,6 +86,7 @@ impl Provider {
                 step: String::new(),
                 message: format!("the provider cannot keep what its runner reported: {error}"),
                 exit_code: None,
+                code: String::new(),
             };
             kept = keep(AttemptReport { end, used }).await;
         }

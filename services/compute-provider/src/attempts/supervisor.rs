@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use oc_kernel::{LeaseId, Name};
+use oc_kernel::{Classify as _, Code, Kind, LeaseId, Name};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -185,17 +185,22 @@ impl Provider {
         };
         let spec = self.spec(&attempt, payload);
         let (events, received) = mpsc::channel(EVENTS);
-        let failed = match self.runtime.start(spec, events.clone()).await {
-            Ok(()) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(message) = failed {
+        let started = self.runtime.start(spec, events.clone()).await;
+        if let Err(error) = started {
+            let message = error.to_string();
+            let code = match error.kind() {
+                Kind::Unsupported => Code::SandboxMissing.as_str(),
+                Kind::Exhausted => "disk-full",
+                _ => "",
+            };
+            let code = code.to_owned();
             tracing::warn!(attempt = %key.attempt, message, "an attempt cannot be started");
             let report = AttemptReport {
                 end: End::Failed {
                     step: String::new(),
                     message,
                     exit_code: None,
+                    code,
                 },
                 used: Measured::default(),
             };

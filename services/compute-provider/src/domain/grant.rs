@@ -324,15 +324,16 @@ impl Grant {
         if ms(now).saturating_add(oc_trust::SKEW_MS) < self.request.not_before_ms {
             return refuse(NotInForce::Ahead);
         }
-        if !self
-            .request
-            .listings
-            .iter()
-            .any(|asked| asked.id == *listing)
-        {
+        if !self.is_on(listing) {
             return refuse(NotInForce::NotCovered(listing.clone()));
         }
         Ok(())
+    }
+
+    /// True where it was asked for on that listing.
+    pub fn is_on(&self, listing: &Name) -> bool {
+        let mut listings = self.request.listings.iter();
+        listings.any(|asked| asked.id == *listing)
     }
 
     /// Checks that it is active, in its time, and as it was when this generation of it was shown.

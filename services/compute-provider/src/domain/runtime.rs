@@ -251,6 +251,9 @@ pub enum End {
         message: String,
         /// The tool's exit code, where it has one.
         exit_code: Option<i32>,
+        /// What kind of failure it was, a word of docs/protocol.md, section 11; empty for one of the tool's own.
+        #[serde(default)]
+        code: String,
     },
     /// The runner was stopped from outside.
     Stopped,

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use oc_kernel::{AttemptId, Classify, Digest, FragmentId, Kind, Name, ObjectKey};
+use oc_kernel::{AttemptId, Classify, Code, Digest, FragmentId, Kind, Name, ObjectKey};
 
 /// The bytes of an object as they come.
 pub type ByteStream = BoxStream<'static, Result<Bytes, StepError>>;
@@ -95,8 +95,8 @@ pub enum StepError {
     /// The attempt ended, or its grant was revoked or changed.
     #[error("the authority of this attempt has ended: {0}")]
     Ended(String),
-    /// No such input or output.
-    #[error("no object `{0}` in this attempt")]
+    /// No such input or output; the text names it.
+    #[error("{0}")]
     NotFound(String),
     /// The same name with another length or digest, or bytes that do not match.
     #[error("{0}")]
@@ -104,6 +104,9 @@ pub enum StepError {
     /// A limit is reached, and waiting gives nothing back; the text has the number.
     #[error("{0}")]
     OverLimit(String),
+    /// A storage has no room for it; the text has the numbers.
+    #[error("{0}")]
+    Full(String),
     /// Too much at a time: it is worth another try.
     #[error("{0}")]
     Busy(String),
@@ -123,10 +126,14 @@ impl Classify for StepError {
             StepError::NotFound(_) => Kind::NotFound,
             StepError::Conflict(_) => Kind::Conflict,
             // A runner tries again what is exhausted, and it would for as long as its attempt may take.
-            StepError::OverLimit(_) => Kind::Precondition,
+            StepError::OverLimit(_) | StepError::Full(_) => Kind::Precondition,
             StepError::Busy(_) => Kind::Exhausted,
             StepError::Unavailable(_) => Kind::Unavailable,
             StepError::Internal(_) => Kind::Internal,
         }
+    }
+
+    fn code(&self) -> Option<Code> {
+        matches!(self, StepError::Full(_)).then_some(Code::StorageFull)
     }
 }

@@ -278,8 +278,16 @@ pub(super) fn event_message(org: &str, number: u64, record: Recorded) -> fed::Wa
                 .collect(),
             usage: Some(usage_message(&usage)),
         }),
-        RecordedEvent::Ended { state: ended, text } => {
-            state(ended_message(ended), &code_of(ended), text)
+        RecordedEvent::Ended {
+            state: ended,
+            text,
+            code,
+        } => {
+            let code = match code.is_empty() {
+                true => code_of(ended),
+                false => code,
+            };
+            state(ended_message(ended), &code, text)
         }
     };
     fed::WatchResponse {

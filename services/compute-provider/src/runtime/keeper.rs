@@ -282,6 +282,7 @@ impl Keeper {
                 step: String::new(),
                 message,
                 exit_code: None,
+                code: String::new(),
             },
             used,
         }

@@ -94,6 +94,7 @@ fn end_of(end: oc_runner::End) -> End {
                     step: String::new(),
                     message,
                     exit_code: None,
+                    code: String::new(),
                 },
             }
         }
@@ -101,10 +102,12 @@ fn end_of(end: oc_runner::End) -> End {
             step,
             message,
             exit_code,
+            code,
         } => End::Failed {
             step,
             message,
             exit_code,
+            code,
         },
         oc_runner::End::Stopped => End::Stopped,
     }

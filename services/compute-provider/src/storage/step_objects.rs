@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oc_auth::{Macaroon, MacaroonError};
-use oc_kernel::{Classify, Digest, Kind, Name, ObjectKey};
+use oc_kernel::{Classify, Code, Digest, Kind, Name, ObjectKey};
 use oc_store::StoreError;
 
 use super::files::{self, SpoolFile};
@@ -40,7 +40,7 @@ impl StepObjects for Provider {
             .inputs
             .iter()
             .find(|input| input.object.name == *name);
-        let input = input.ok_or_else(|| StepError::NotFound(name.to_string()))?;
+        let input = input.ok_or_else(|| unnamed(name.as_str()))?;
         let object = &input.object;
         if offset > object.length {
             return Err(StepError::Conflict(format!(
@@ -151,9 +151,7 @@ impl StepObjects for Provider {
         let document = output_key(&attempt.key, name);
         let announced = self.shelf.outputs.get(&document).await;
         let announced = announced.map_err(Error::from)?;
-        let output = announced
-            .ok_or_else(|| StepError::NotFound(name.to_string()))?
-            .value;
+        let output = announced.ok_or_else(|| unnamed(name.as_str()))?.value;
         let key = attempt
             .output
             .prefix
@@ -384,6 +382,10 @@ fn ended() -> StepError {
     StepError::Ended("the attempt is over".to_owned())
 }
 
+fn unnamed(name: &str) -> StepError {
+    StepError::NotFound(format!("no object `{name}` in this attempt"))
+}
+
 fn refused(error: MacaroonError) -> StepError {
     match error {
         MacaroonError::Refused(refusal) => StepError::Forbidden(refusal.to_string()),
@@ -398,6 +400,9 @@ impl From<Error> for StepError {
         let text = error.to_string();
         if let Error::Room(RoomError::TooManyOpen { .. }) = error {
             return StepError::Busy(text);
+        }
+        if error.code() == Some(Code::StorageFull) {
+            return StepError::Full(text);
         }
         match error.kind() {
             Kind::NotFound => StepError::NotFound(text),

@@ -343,6 +343,7 @@ async fn what_a_failed_tool_said_is_the_cause_of_the_end() {
         step: "say".into(),
         message: "program `gdalinfo` was not found".into(),
         exit_code: Some(127),
+        code: "over-memory".into(),
     };
     south.stage.end(attempt.attempt, end).await;
     let last = attempt.watch(&north, &south, 0).await.pop().unwrap();
@@ -350,10 +351,9 @@ async fn what_a_failed_tool_said_is_the_cause_of_the_end() {
         panic!("no state")
     };
     assert_eq!(changed.state(), fed::AttemptState::Failed);
-    assert_eq!(
-        changed.cause.unwrap().text,
-        "step `say`: program `gdalinfo` was not found"
-    );
+    let cause = changed.cause.unwrap();
+    assert_eq!(cause.text, "step `say`: program `gdalinfo` was not found");
+    assert_eq!(cause.code, "over-memory");
     eventually(async || !south.told("oc.compute.usage.v1").is_empty()).await;
     assert_eq!(south.told("oc.compute.usage.v1")[0]["outcome"], "failed");
 }

@@ -215,6 +215,7 @@ async fn an_end_that_cannot_be_kept_or_that_nobody_asked_for_is_a_failure_and_ch
         step: "say".into(),
         message: "x".repeat(9 << 20),
         exit_code: None,
+        code: String::new(),
     };
     for (n, end, why) in [(1, unkept, "cannot keep"), (2, End::Stopped, "unasked")] {
         let attempt = Attempt::new(&grant);
@@ -330,4 +331,22 @@ async fn a_withdrawn_offer_stops_what_runs_in_it() {
     let told = north.compute_at(&south).cancel_attempt(cancel).await;
     assert_eq!(told.unwrap().into_inner().state(), state);
     attempt.release(&north, &south).await;
+    // Whoever was granted it is told that it was withdrawn; others that there is no such thing.
+    let later = Attempt::new(&grant).reserve(&north, &south).await;
+    let later = CallError::from(later.unwrap_err());
+    assert_eq!(later.code, Some(Code::OfferWithdrawn), "{later}");
+    let free = fed::GetCapacityRequest {
+        listing_id: "compute.default".into(),
+        grant_id: grant["grant_id"].as_str().unwrap().into(),
+    };
+    let asked = async |free: fed::GetCapacityRequest| {
+        let answer = north.compute_at(&south).get_capacity(free).await;
+        CallError::from(answer.unwrap_err())
+    };
+    assert_eq!(asked(free.clone()).await.code, Some(Code::OfferWithdrawn));
+    let never = fed::GetCapacityRequest {
+        listing_id: "compute.never".into(),
+        ..free
+    };
+    assert_eq!(asked(never).await.kind, Kind::NotFound);
 }

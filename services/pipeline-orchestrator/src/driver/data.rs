@@ -42,9 +42,9 @@ impl Task {
             ..ask
         };
         let federation = &self.context.federation;
-        Ok(federation
-            .reserve(dataset.owner, &self.run().to_string(), ask)
-            .await?)
+        let run = self.run().to_string();
+        let held = federation.reserve(dataset.owner, &run, ask).await;
+        held.map_err(CallFailure::of_data)
     }
 
     pub(super) async fn reserve_data(

@@ -30,6 +30,18 @@ impl CallFailure {
         }
     }
 
+    /// A holder of data refuses them: what it was counted by and does not know any more is gone.
+    pub(crate) fn of_data(error: CallError) -> Self {
+        match (error.code(), error.kind()) {
+            (None, Kind::NotFound) => Self {
+                code: code::DATA_GONE,
+                text: error.to_string(),
+                lasting: true,
+            },
+            _ => error.into(),
+        }
+    }
+
     /// A grant is not in force.
     pub(crate) fn no_grant(text: String) -> Self {
         Self {
@@ -185,6 +197,14 @@ mod tests {
         };
         assert_eq!(elsewhere(Code::OfferWithdrawn), Remedy::Elsewhere);
         assert_eq!(elsewhere(Code::HoldLapsed), Remedy::Again);
+    }
+
+    #[test]
+    fn an_image_that_its_holder_does_not_know_any_more_is_gone() {
+        let failure = CallFailure::of_data(CallError::new(Kind::NotFound, "no image `x`"));
+        assert_eq!((failure.code, failure.lasting), (code::DATA_GONE, true));
+        let away = CallFailure::of_data(CallError::new(Kind::Unavailable, "away"));
+        assert_eq!((away.code, away.lasting), (code::UNREACHABLE, false));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The events of an attempt at its site: progress and the end for the run, lines and steps for people.
 
 use futures::StreamExt as _;
-use oc_kernel::Taken;
+use jiff::Timestamp;
+use oc_kernel::{OrgId, Taken};
 use oc_proto::federation::v1::watch_response::Event as SiteEvent;
 use oc_proto::federation::v1::{self as fed, AttemptState};
 use oc_proto::pipeline::v1::watch_run_response::Event as PeopleEvent;
 use oc_proto::pipeline::v1::{RunLogLine, RunStep, WatchRunResponse};
+use oc_proto::types::v1::Cause as Said;
 use oc_workflow::run::{
     AttemptRef, AttemptResult, Cause, End, Event, Phase, attempt_id, code, fragment_id,
 };
@@ -205,14 +207,24 @@ impl<'a> Following<'a> {
         Ok(None)
     }
 
-    /// The site's cause; its word where it is one that we know.
     fn cause(&self, change: fed::StateChanged, otherwise: &str) -> Cause {
         let said = change.cause.unwrap_or_default();
-        let cause = self.task.cause(&said.code, said.text.clone());
-        match cause.advice.is_empty() {
-            true => self.task.cause(otherwise, said.text),
-            false => cause,
-        }
+        let now = self.task.context.clock.now();
+        end_cause(said, otherwise, self.task.other(), now)
+    }
+}
+
+/// What a site says of an end as a cause: with its word where that is one that we know.
+pub(crate) fn end_cause(said: Said, otherwise: &str, by: OrgId, now: Timestamp) -> Cause {
+    let word = match said.code.as_str() {
+        "wall-limit" => code::TIMED_OUT,
+        "grant-ended" => code::GRANT_EXPIRED,
+        word => word,
+    };
+    let cause = Cause::new(word, said.text, by, now);
+    match cause.advice.is_empty() {
+        true => Cause::new(otherwise, cause.text, by, now),
+        false => cause,
     }
 }
 

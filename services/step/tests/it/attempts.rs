@@ -234,6 +234,7 @@ fn a_limit_that_a_tool_hits_is_named_with_its_number() {
         message.contains("the memory limit of 314572800 bytes"),
         "{message}"
     );
+    assert_eq!(told.code(), "over-memory");
 }
 
 #[test]
@@ -255,6 +256,7 @@ fn an_attempt_ends_when_its_time_does() {
     let told = bench.run(&shell("sleep 1000"), json!({}));
     let (_, message, _) = told.failure();
     assert!(message.contains("time"), "{message}");
+    assert_eq!(told.code(), "timed-out");
     assert!(
         (1400..10_000).contains(&told.report.used.wall_ms),
         "{:?}",

@@ -144,7 +144,16 @@ impl Told {
                 step,
                 message,
                 exit_code,
+                ..
             } => (step, message, *exit_code),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The word of a failure for programs.
+    pub(crate) fn code(&self) -> &str {
+        match &self.report.end {
+            End::Failed { code, .. } => code,
             other => panic!("{other:?}"),
         }
     }

@@ -115,7 +115,17 @@ async fn other_bytes_than_promised_are_refused() {
         let _fresh = fs::remove_dir_all(bench.folders.inputs.join("a"));
         let error = bench.fetch(std::slice::from_ref(&input)).await.unwrap_err();
         assert!(matches!(error, StepError::Corrupt { .. }), "{error:?}");
+        assert_eq!(error.failed().word(), "checksum-mismatch");
     }
+}
+
+#[tokio::test]
+async fn an_input_that_is_gone_is_told_apart_from_one_that_cannot_be_moved() {
+    let bench = bench().await;
+    let input = bench.fake.keep("a", "a", b"x");
+    bench.fake.shelf().inputs.clear();
+    let gone = bench.fetch(&[input]).await.unwrap_err();
+    assert_eq!(gone.failed().word(), "data-gone", "{gone}");
 }
 
 #[tokio::test]

@@ -103,6 +103,7 @@ async fn a_missing_program_is_named_with_its_step() {
         step,
         message,
         exit_code,
+        ..
     } = report.end
     else {
         panic!("{report:?}")

@@ -80,7 +80,8 @@ impl StepObjects for Shelf {
         self.check(attempt, macaroon)?;
         self.offsets.lock().unwrap().push(offset);
         let bytes = self.inputs.get(name.as_str());
-        let bytes = bytes.ok_or_else(|| StepError::NotFound(name.to_string()))?;
+        let bytes = bytes
+            .ok_or_else(|| StepError::NotFound(format!("no object `{name}` in this attempt")))?;
         let from = usize::try_from(offset).unwrap().min(bytes.len());
         let rest = bytes.slice(from..);
         Ok(InputStream {
