@@ -290,7 +290,7 @@ impl Orchestrator {
     }
 
     /// Stored events after a number, and whether the run is over and no more will come.
-    async fn events_after(
+    pub(crate) async fn events_after(
         &self,
         run: RunId,
         after: u64,
@@ -339,14 +339,21 @@ impl Orchestrator {
         Ok(pb::GetLogsResponse { lines })
     }
 
-    /// Stops a run; stopping again is no error.
+    /// Stops a run; stopping again is no error. One that ended otherwise has nothing left to stop.
     pub(crate) async fn cancel(
         &self,
         caller: &Principal,
         run_id: &str,
     ) -> Result<pb::Run, RunError> {
         let seen = self.document(caller, run_id).await?.value;
-        if !seen.run.state().is_final() {
+        let state = seen.run.state();
+        if matches!(state, RunState::Succeeded | RunState::Failed) {
+            let state = state.as_str();
+            return Err(RunError::State(format!(
+                "run {run_id} is over, it has {state}: there is nothing to stop"
+            )));
+        }
+        if !state.is_final() {
             let event = Event::Cancel {
                 by: seen.run.org(),
                 text: format!("stopped by {}", role_of(caller, &seen)),

@@ -146,9 +146,10 @@ async fn logs(
     Ok(Json(face.orchestrator.logs(&caller, request).await?))
 }
 
-/// Stops a run; stopping again is no error.
+/// Stops a run; stopping again is no error. One that succeeded or failed has nothing left to stop.
 #[utoipa::path(post, path = "/api/pipeline/v1/runs/{run_id}/cancel", params(("run_id" = String, Path)),
-    responses((status = 200, body = CancelRunResponse), (status = 404, body = Problem)))]
+    responses((status = 200, body = CancelRunResponse), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 async fn cancel(
     State(face): State<Face>,
     caller: Principal,

@@ -237,6 +237,25 @@ async fn a_run_is_cancelled_once_however_often_that_is_said() {
 }
 
 #[tokio::test]
+async fn a_run_that_has_failed_already_is_not_stopped_and_says_so() {
+    let desk = Desk::open().await;
+    let at = AttemptRef {
+        fragment: 0,
+        attempt: 1,
+    };
+    let refused = Event::Trouble {
+        action: Action::ReserveCapacity { at },
+        cause: Cause::new(code::NO_GRANT, "no grant", me(), now()),
+        lasting: true,
+    };
+    let run = desk.store(vec![Event::Tick, refused]).await;
+    let refused = desk.orchestrator.cancel(&user("ada"), &run).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Precondition);
+    assert!(refused.to_string().contains("it has failed"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_run_that_is_not_over_is_not_started_again() {
     let desk = Desk::open().await;
     let run = desk.store(vec![Event::Tick]).await;
