@@ -3,11 +3,15 @@
 
 use jiff::Timestamp;
 
-use crate::run::{Cause, FragmentState, Run, RunState, Wait, fragment_id};
+use crate::run::{Cause, FragmentState, Run, RunState, Wait, code, fragment_id};
 use crate::words;
 
 /// Parts shown in the text; more are counted.
 const SHOWN: usize = 12;
+
+/// Lines of a failed tool's log that are shown, and how wide.
+pub const LOG_LINES: usize = 5;
+const LOG_WIDTH: usize = 160;
 
 /// Why one part of a run is where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +60,19 @@ const fn urgency(state: FragmentState) -> u8 {
     }
 }
 
-/// The entries as text. `name_of` gives the name of an organisation, where one is known.
-pub fn text(
-    run: &Run,
-    name_of: impl Fn(oc_kernel::OrgId) -> Option<String>,
-    now: Timestamp,
-) -> String {
+/// What the text names beside the run itself.
+pub trait Around {
+    /// What people call an organisation, where that is known.
+    fn name_of(&self, org: oc_kernel::OrgId) -> Option<String>;
+
+    /// The last lines that the tools of a fragment printed, oldest first.
+    fn last_lines(&self, fragment: usize) -> Vec<String>;
+}
+
+/// The entries as text.
+pub fn text(run: &Run, around: &impl Around, now: Timestamp) -> String {
     let mut lines = Vec::new();
+    let mut advised = "";
     let entries = entries(run);
     let done = run.fragments().len() + 1 - entries.len();
     for (number, entry) in entries.iter().enumerate() {
@@ -72,15 +82,22 @@ pub fn text(
             break;
         }
         lines.push(heading(run, entry, done));
-        let by = name_of(entry.cause.by).unwrap_or_else(|| entry.cause.by.short());
-        let ago = words::between(entry.cause.at, now);
-        let text = &entry.cause.text;
-        lines.push(format!("  {text} ({by}, {ago} ago)"));
+        if entry.fragment.is_none() && is_told_below(entry, &entries) {
+            continue;
+        }
+        lines.push(format!("  {}", said(&entry.cause, around, now)));
+        lines.extend(before(run, entry, around, now));
+        if let Some(at) = entry.fragment.filter(|_| is_of_tools(&entry.cause)) {
+            lines.extend(log(&around.last_lines(at)));
+        }
         if let Some(wait) = &entry.wait {
             lines.push(waiting(wait, now));
         }
-        if !entry.cause.advice.is_empty() {
-            lines.push(format!("  what to do: {}", entry.cause.advice));
+        // The same is not said twice in a row.
+        let advice = entry.cause.advice.as_str();
+        if !advice.is_empty() && advice != advised {
+            lines.push(format!("  what to do: {advice}"));
+            advised = advice;
         }
     }
     if run.state() == RunState::Succeeded {
@@ -94,6 +111,60 @@ pub fn text(
     // A cause may be a partner's words: it makes no line of its own, which could pass for one of ours.
     let lines: Vec<_> = lines.iter().map(|line| oc_kernel::visible(line)).collect();
     lines.join("\n")
+}
+
+/// A cause in words, with who caused it and when.
+fn said(cause: &Cause, around: &impl Around, now: Timestamp) -> String {
+    let by = around.name_of(cause.by);
+    let by = by.unwrap_or_else(|| cause.by.short());
+    let ago = words::between(cause.at, now);
+    format!("{} ({by}, {ago} ago)", cause.text)
+}
+
+/// Why the attempt before the present one ended, where that is not what is said already.
+fn before(run: &Run, entry: &Explanation, around: &impl Around, now: Timestamp) -> Option<String> {
+    let attempts = &run.fragments()[entry.fragment?].attempts;
+    let mut ended = attempts.iter().rev();
+    let last = ended.find_map(|attempt| {
+        let why = attempt.why.as_ref()?;
+        (why.text != entry.cause.text).then_some((attempt, why))
+    });
+    let (attempt, why) = last?;
+    let (number, place) = (attempt.number, &attempt.place.name);
+    let why = said(why, around, now);
+    Some(format!("  attempt {number} at {place} ended: {why}"))
+}
+
+/// True where the run ended for what one of its parts says of itself.
+fn is_told_below(whole: &Explanation, entries: &[Explanation]) -> bool {
+    let mut failed = entries
+        .iter()
+        .filter(|entry| entry.fragment.is_some() && entry.state == FragmentState::Failed.as_str());
+    failed.any(|entry| {
+        entry.cause.code == whole.cause.code && whole.cause.text.ends_with(&entry.cause.text)
+    })
+}
+
+/// True where a tool's last words tell more.
+pub fn is_of_tools(cause: &Cause) -> bool {
+    let ends = [code::TOOL_FAILED, code::TIMED_OUT, code::OVER_MEMORY];
+    ends.contains(&cause.code.as_str())
+}
+
+/// The last lines of a log, cut to what one screen takes.
+fn log(lines: &[String]) -> Vec<String> {
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    let cut = |line: &String| match line.char_indices().nth(LOG_WIDTH) {
+        Some((end, _)) => format!("    | {}...", &line[..end]),
+        None => format!("    | {line}"),
+    };
+    let heading = "  the last that its tools printed:".to_owned();
+    std::iter::once(heading)
+        .chain(last.iter().map(cut))
+        .collect()
 }
 
 /// Where a part of a run ran, and why there.
@@ -127,15 +198,14 @@ fn heading(run: &Run, entry: &Explanation, done: usize) -> String {
 }
 
 fn waiting(wait: &Wait, now: Timestamp) -> String {
+    let what = &wait.what;
     let since = words::between(wait.since, now);
     match wait.until {
-        None => format!("  waits for {} since {since}", wait.what),
+        None => format!("  waits for {what}, for {since} so far"),
         Some(until) => {
             let left = words::between(now, until);
-            format!(
-                "  waits for {} since {since}, for {left} more: then {}",
-                wait.what, wait.then
-            )
+            let then = wait.then;
+            format!("  waits for {what}, for {since} so far and {left} at most: then {then}")
         }
     }
 }

@@ -23,6 +23,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use failure::CallFailure;
+#[cfg(test)]
+pub(crate) use follow::end_cause;
 use perform::{Shared, Task, Told};
 
 use crate::context::Context;

@@ -11,6 +11,7 @@ mod documents;
 mod driver;
 mod erasure;
 mod error;
+mod explaining;
 mod fetching;
 mod files;
 mod grpc;

@@ -1,15 +1,14 @@
-//! What a run made, and why it is where it is.
+//! What a run made.
 
 use oc_kernel::{OrgId, RunId};
 use oc_proto::pipeline::v1 as pb;
 use oc_service::access::Principal;
 use oc_workflow::data::Role;
-use oc_workflow::explain;
 
 use crate::documents::KnownFile;
 use crate::error::RunError;
 use crate::orchestrator::Orchestrator;
-use crate::{files, present, rest};
+use crate::{files, rest};
 
 impl Orchestrator {
     /// What a run made.
@@ -51,38 +50,6 @@ impl Orchestrator {
             files: results,
             manifest: manifests.last().cloned().unwrap_or_default(),
             manifests,
-        })
-    }
-
-    /// Why a run is where it is.
-    pub(crate) async fn explain(
-        &self,
-        caller: &Principal,
-        run_id: &str,
-    ) -> Result<pb::ExplainRunResponse, RunError> {
-        let run = self.document(caller, run_id).await?.value.run;
-        let me = self.context.door.identity().await?.clone();
-        let mut names: Vec<(OrgId, String)> = vec![(me.org, me.name)];
-        let places = run.fragments().iter().map(|fragment| fragment.place());
-        names.extend(places.map(|place| (place.org, place.name.clone())));
-        names.extend(
-            run.data()
-                .iter()
-                .map(|data| (data.provider, data.name.clone())),
-        );
-        let name_of = |org: OrgId| {
-            names
-                .iter()
-                .find(|(known, _)| *known == org)
-                .map(|(_, name)| name.clone())
-        };
-        let entries = explain::entries(&run);
-        Ok(pb::ExplainRunResponse {
-            text: explain::text(&run, name_of, self.context.clock.now()),
-            entries: entries
-                .iter()
-                .map(|entry| present::explanation(&run, entry))
-                .collect(),
         })
     }
 }

@@ -204,6 +204,7 @@ impl Turn<'_> {
             lost_by_site: false,
             unsure: false,
             stop: None,
+            why: None,
             fence: None,
             lapses: None,
             result: None,
@@ -259,6 +260,9 @@ impl Turn<'_> {
             if let Some(why) = &books.open {
                 let grant = books.grant;
                 cause.text = format!("{}; the books of {grant} are open: {why}", cause.text);
+                if cause.advice.is_empty() {
+                    cause.advice = format!("see with `opencloud usage books {grant}` what is open");
+                }
             }
         }
         self.run.ended_at = Some(self.now);

@@ -159,6 +159,9 @@ pub struct Attempt {
     pub unsure: bool,
     /// Why it is being stopped, where it is.
     pub stop: Option<Cause>,
+    /// Why it ended without a result, where it did.
+    #[serde(default)]
+    pub why: Option<Cause>,
     /// Until when it may still run though nobody renews it.
     pub fence: Option<Timestamp>,
     /// When its hold has lapsed even if the site never answers.

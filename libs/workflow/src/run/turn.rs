@@ -182,6 +182,9 @@ impl<'a> Turn<'a> {
 
     /// What follows when the last attempt of a fragment ended without a result.
     pub(super) fn after_attempt(&mut self, at: usize, why: Cause) {
+        if let Some(attempt) = self.run.fragments[at].attempts.last_mut() {
+            attempt.why = Some(why.clone());
+        }
         if let Some(ending) = &self.run.ending {
             let (code, text) = match ending.state {
                 RunState::Cancelled => (code::CANCELLED, "the run was cancelled"),

@@ -7,6 +7,7 @@ use oc_workflow::run::{AttemptRef, End, Event, FragmentState, RunState, code};
 use proptest::prelude::*;
 
 use crate::driven::{Driven, FIRST, cause};
+use crate::explain::Nobody;
 use crate::world::{World, own_site, site, step};
 
 fn price(currency: &str, core_hour: i64) -> Price {
@@ -72,7 +73,7 @@ fn a_run_is_moved_to_a_place_that_costs_no_more_and_says_why_it_is_there() {
     driven.tell(Event::Published);
     driven.give_back();
     driven.settle();
-    assert!(explain::text(&driven.run, |_| None, driven.now).contains(&why));
+    assert!(explain::text(&driven.run, &Nobody, driven.now).contains(&why));
 }
 
 proptest! {

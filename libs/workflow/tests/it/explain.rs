@@ -1,20 +1,45 @@
 //! What a person is told about a run, word for word.
 
 use oc_kernel::OrgId;
-use oc_workflow::explain;
+use oc_workflow::explain::{self, Around};
 use oc_workflow::run::{Action, AttemptRef, End, Event, Phase, code};
 
 use crate::driven::{Driven, FIRST, cause};
 use crate::world::{World, org};
 
+/// People call two organisations by a name, and a tool has printed seven lines.
+struct Known;
+
+impl Around for Known {
+    fn name_of(&self, id: OrgId) -> Option<String> {
+        match id {
+            id if id == org(1) => Some("North".to_owned()),
+            id if id == org(2) => Some("South".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn last_lines(&self, _: usize) -> Vec<String> {
+        (1..8).map(|number| format!("line {number}")).collect()
+    }
+}
+
+/// Nothing is known but the run.
+pub(crate) struct Nobody;
+
+impl Around for Nobody {
+    fn name_of(&self, _: OrgId) -> Option<String> {
+        None
+    }
+
+    fn last_lines(&self, _: usize) -> Vec<String> {
+        vec!["x".repeat(500)]
+    }
+}
+
 /// The text without the ids, which differ from run to run.
 fn text(driven: &Driven) -> String {
-    let name_of = |id: OrgId| match id {
-        id if id == org(1) => Some("North".to_owned()),
-        id if id == org(2) => Some("South".to_owned()),
-        _ => None,
-    };
-    let text = explain::text(&driven.run, name_of, driven.now);
+    let text = explain::text(&driven.run, &Known, driven.now);
     let text = text.replace(&driven.run.id().to_string(), "RUN");
     let id = |at| oc_workflow::run::fragment_id(driven.run.id(), at).to_string();
     (0..4).fold(text, |text, at| text.replace(&id(at), &format!("F{at}")))
@@ -40,7 +65,7 @@ RUN is running, 0 of 1 fragments done
   all its data are reserved (North, 30 s ago)
 colour, index at South is reserving (F0)
   8 of 8 cores are taken (South, 30 s ago)
-  waits for capacity at South since 30 s, for 9 min 30 s more: then it is tried elsewhere or fails
+  waits for capacity at South, for 30 s so far and 9 min 30 s at most: then it is tried elsewhere or fails
   what to do: wait, ask for larger limits, or place the step elsewhere"
     );
 }
@@ -88,12 +113,12 @@ RUN is running, 1 of 3 fragments done
   all its data are reserved (North, 10 s ago)
 optical at South is running (F0)
   South has not answered for 10 s (South, 0 s ago)
-  waits for a word from South since 10 s, for 5 s more: then its lease ends; after that it is tried again
+  waits for a word from South, for 10 s so far and 5 s at most: then its lease ends; after that it is tried again
   what to do: check the network here; if others answer, this partner's node is down, has left the network, or blocks \
 us: ask their operator
 merge at South is waiting (F2)
   waits for what it reads (North, 10 s ago)
-  waits for the outputs of optical since 10 s"
+  waits for the outputs of optical, for 10 s so far"
     );
 }
 
@@ -113,10 +138,14 @@ fn a_failed_run_tells_the_tools_words_and_what_to_do() {
         text(&driven),
         "\
 RUN is failed, 0 of 1 fragments done
-  colour, index: `gdal_calc` ended with exit code 1: no such band (South, 1 h ago)
-  what to do: read the step's last log lines, mend the workflow or its inputs, and start again
 colour, index at South is failed (F0)
   `gdal_calc` ended with exit code 1: no such band (South, 1 h ago)
+  the last that its tools printed:
+    | line 3
+    | line 4
+    | line 5
+    | line 6
+    | line 7
   what to do: read the step's last log lines, mend the workflow or its inputs, and start again"
     );
 }
@@ -138,4 +167,16 @@ fn a_run_that_succeeded_tells_where_each_part_ran_and_why() {
     );
     let where_and_why = format!("colour, index ran at South (F0)\n  {reason}");
     assert!(text.ends_with(&where_and_why), "{text}");
+}
+
+#[test]
+fn a_tool_that_prints_wide_lines_does_not_fill_the_screen() {
+    let mut driven = Driven::submitted();
+    driven.tell(Event::Ended {
+        at: FIRST,
+        end: End::Failed(cause(code::OVER_MEMORY)),
+    });
+    let text = explain::text(&driven.run, &Nobody, driven.now);
+    let wide = text.lines().map(str::len).max().unwrap();
+    assert!(text.contains("    | xxx") && wide < 200, "{text}");
 }

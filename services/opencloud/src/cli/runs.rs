@@ -11,6 +11,7 @@ use super::follow::follow;
 use super::ids::ShortIds;
 use super::output::{fields, hint, safe, safe_lines};
 use super::run::at_most;
+use super::typed::with_options;
 use super::{Context, Outcome, ids, when};
 
 #[derive(Debug, Args)]
@@ -141,7 +142,7 @@ pub(crate) async fn explain(context: &Context, arguments: RunId) -> Outcome {
     let run = ids::run(context, &arguments.run).await?;
     let answer = context.client.pipeline().explain(&run).await?;
     context.output.show(&answer, |answer| {
-        anstream::println!("{}", safe_lines(&answer.text))
+        anstream::println!("{}", safe_lines(&with_options(&answer.text)))
     })
 }
 
