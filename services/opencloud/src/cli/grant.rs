@@ -12,18 +12,21 @@ use oc_proto::compute::v1::{
 use oc_proto::federation::v1::GrantState;
 use oc_proto::json::Word as _;
 use oc_proto::types::v1::Limits;
+use serde_json::Value;
 
 use super::ids::ShortIds;
-use super::limits::{LimitArguments, modest};
+use super::limits::LimitArguments;
 use super::names::Names;
-use super::output::{Field, fields};
+use super::output::{Field, fields, hint};
 use super::tool::ToolArguments;
 use super::{
     CommandError, Context, Outcome, catalog, find, grant_rule, ids, offer, size, tool, when,
 };
 
 const REQUEST: &str = concat!(
-    modest!(),
+    "Limits that are not given: 1 core, 1GiB of memory, 1 fragment of up to 30m or what the offer allows, 10 core-hours, \
+     10GiB out, 10GiB stored. A rule of the partner's approves at once what is within its limits; with more, or without \
+     a rule, the request waits for its administrator.",
     "\n
 Examples:
   opencloud grant request South --listing dataset.sentinel-2-demo --listing compute.machines --cores 2 --memory 4GiB
@@ -110,10 +113,11 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
             message,
         } => {
             let provider = find::usable(context, &provider).await?;
+            let longest = longest(context, &provider, &listings).await;
             let request = RequestGrantRequest {
                 provider,
                 listing_ids: listings,
-                limits: Some(limits.or_modest()),
+                limits: Some(limits.to_ask(longest)),
                 not_after_ms: SystemClock
                     .now_ms()
                     .saturating_add(life.saturating_mul(1000)),
@@ -121,7 +125,11 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
                 operation_id: String::new(),
             };
             let grant = compute.request_grant(&request).await?;
-            shown(context, &grant).await
+            shown(context, &grant).await?;
+            if grant.state() == GrantState::Pending && !context.output.is_json() {
+                hint(&waits(&grant.grant_id));
+            }
+            Ok(())
         }
         GrantCommand::List { all } => {
             let mut grants = compute.grants(!all).await?;
@@ -197,6 +205,32 @@ pub(crate) async fn run(context: &Context, command: GrantCommand) -> Outcome {
         }
         GrantCommand::Rule(command) => grant_rule::run(context, command).await,
     }
+}
+
+/// The wall time of one fragment that the machines among these listings allow, in seconds; none where no listing says.
+async fn longest(context: &Context, provider: &str, listings: &[String]) -> Option<u64> {
+    let mut longest = None;
+    for id in listings.iter().filter(|id| id.starts_with("compute.")) {
+        // What is wrong with a listing is told by the request itself.
+        let Ok(found) = context.client.catalog().listing(provider, id).await else {
+            continue;
+        };
+        let body = found.listing.unwrap_or_default().body_json;
+        let body: Value = serde_json::from_str(&body).unwrap_or_default();
+        let wall = body.get("wall_seconds").and_then(Value::as_u64);
+        let wall = wall.filter(|wall| *wall > 0);
+        longest = [longest, wall].into_iter().flatten().min();
+    }
+    longest
+}
+
+/// What is said of a request that nobody has decided.
+fn waits(grant_id: &str) -> String {
+    format!(
+        "it waits for the partner; a rule there approves at once what is within its limits, so one that asks for less \
+         (--wall, --cores, --memory, --fragments, --for) may need no waiting; `opencloud grant show {grant_id}` shows what \
+         became of it"
+    )
 }
 
 /// The grant that was typed, if this side of it may do so: who gave it, or who received it.

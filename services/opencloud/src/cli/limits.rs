@@ -13,6 +13,9 @@ macro_rules! modest {
 }
 pub(crate) use modest;
 
+/// Wall time that a request asks for where none is given, in seconds: half of what a rule approves where none is given.
+const ASKED_WALL: u64 = 1800;
+
 /// Limits of a grant: as asked for, as approved, or the most that a rule approves.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArguments {
@@ -52,6 +55,16 @@ impl LimitArguments {
         }
     }
 
+    /// As a request asks for them. `longest` is the wall time in seconds of the shortest offer that it names: more than
+    /// that nobody is granted.
+    pub(crate) fn to_ask(&self, longest: Option<u64>) -> Limits {
+        let wall = ASKED_WALL.min(longest.unwrap_or(ASKED_WALL));
+        Limits {
+            wall_seconds: self.wall.unwrap_or(wall),
+            ..self.or_modest()
+        }
+    }
+
     /// Those given instead of those asked for; none when none is given.
     pub(crate) fn instead_of(&self, asked: Limits) -> Option<Limits> {
         let limits = Limits {
@@ -66,5 +79,30 @@ impl LimitArguments {
             storage_bytes: self.storage.unwrap_or(asked.storage_bytes),
         };
         (limits != asked).then_some(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn typed(line: &[&str]) -> LimitArguments {
+        let command = LimitArguments::augment_args(clap::Command::new("x"));
+        let matches = command.get_matches_from([&["x"], line].concat());
+        LimitArguments::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn a_request_without_a_wall_time_asks_for_no_more_than_a_rule_or_the_offer_allows() {
+        let none = typed(&[]);
+        let rule = none.or_modest();
+        assert!(none.to_ask(None).wall_seconds < rule.wall_seconds);
+        assert_eq!(none.to_ask(Some(600)).wall_seconds, 600);
+        assert_eq!(none.to_ask(Some(86_400)).wall_seconds, 1800);
+        assert_eq!(none.to_ask(None).cores, rule.cores);
+        let two_hours = typed(&["--wall", "2h"]);
+        assert_eq!(two_hours.to_ask(Some(600)).wall_seconds, 7200);
     }
 }
