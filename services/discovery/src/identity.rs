@@ -68,6 +68,22 @@ pub enum IdentityError {
     Replaced,
 }
 
+/// Whose keys lie where a node keeps them; none where there are none yet. Nothing is made or changed.
+///
+/// # Errors
+/// Why no node can use them.
+pub fn look(settings: &Settings) -> Result<Option<OrgId>, IdentityError> {
+    let folder = KeyFolder::new(settings);
+    read_seeds(&folder.root)?;
+    let (Some(keys), Some(history)) = (folder.node_keys()?, folder.history()?) else {
+        return Ok(None);
+    };
+    match history.current().has_node(&keys.peer_id()) {
+        true => Ok(Some(history.org())),
+        false => Err(IdentityError::Replaced),
+    }
+}
+
 /// This organisation.
 pub(crate) struct Identity {
     pub(crate) org: OrgId,
@@ -309,6 +325,24 @@ mod tests {
         assert_eq!(first.org, second.org);
         assert_eq!(first.node.peer_id(), second.node.peer_id());
         assert_eq!(first.key_sets(), second.key_sets());
+    }
+
+    #[test]
+    fn keys_are_looked_at_without_making_any() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        assert_eq!(look(&settings).unwrap(), None);
+        assert!(!settings.keys.exists());
+        let made = Identity::open(&settings).unwrap();
+        assert_eq!(look(&settings).unwrap(), Some(made.org));
+        fs::remove_file(settings.keys.join("root.json")).unwrap();
+        assert_eq!(look(&settings).unwrap(), Some(made.org));
+        fs::remove_file(settings.keys.join("node.json")).unwrap();
+        let missing = look(&settings).unwrap_err();
+        assert!(
+            matches!(missing, IdentityError::Missing { .. }),
+            "{missing}"
+        );
     }
 
     #[test]

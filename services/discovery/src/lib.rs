@@ -36,7 +36,7 @@ use crate::domain::calls::CallLog;
 use crate::domain::error::DiscoveryError;
 use crate::identity::Identity;
 
-pub use identity::IdentityError;
+pub use identity::{IdentityError, look as look_at_keys};
 pub use settings::{Settings, SwarmSettings};
 
 /// Its name in paths, logs and the switchboard.
