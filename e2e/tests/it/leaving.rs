@@ -1,6 +1,6 @@
 //! Step 12 of the main job: South withdraws, ends its grants and leaves; the books stay.
 
-mod bill;
+pub(crate) mod bill;
 mod traces;
 
 use std::path::Path;

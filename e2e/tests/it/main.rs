@@ -20,6 +20,7 @@ mod mains;
 mod naming;
 mod outage;
 mod owning;
+mod parting;
 mod partitions;
 mod programs;
 mod refusing;

@@ -11,7 +11,7 @@ use crate::grpc::as_admin;
 
 /// Checks an export of the books of one grant with the KeySets that `node` holds, and alone. How many records there
 /// are.
-pub(super) async fn verified(node: &Node, export: &[u8], provider: &str, consumer: &str) -> u64 {
+pub(crate) async fn verified(node: &Node, export: &[u8], provider: &str, consumer: &str) -> u64 {
     let mut known = BTreeMap::new();
     for org in [provider, consumer] {
         known.insert(org.parse().unwrap(), key_sets(node, org).await);
