@@ -24,5 +24,5 @@ pub use documents::{Documents, Versioned};
 pub use error::StoreError;
 pub use outbox::{OutboxEntry, OutboxEvent, OutboxToken, StoreOutbox};
 pub use query::Query;
-pub use sqlite::{SqliteOptions, SqliteStore, snapshot};
+pub use sqlite::{SqliteOptions, SqliteStore, inspect, snapshot};
 pub use store::{Document, Expect, Store};

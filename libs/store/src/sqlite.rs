@@ -4,6 +4,7 @@
 //! writers share one flush to disk; a write is answered after its commit (`synchronous=FULL`). Reads run
 //! on a pool of connections beside it. Only one process may have a file open.
 
+mod inspect;
 mod read;
 mod schema;
 mod session;
@@ -23,6 +24,7 @@ use crate::query::Cursor;
 use crate::{
     Collection, Document, Expect, OutboxEntry, OutboxEvent, OutboxToken, Query, Store, StoreError,
 };
+pub use inspect::inspect;
 pub use snapshot::snapshot;
 use writer::Writer;
 

@@ -6,6 +6,7 @@ mod budget;
 mod driven;
 mod explain;
 mod plan;
+mod reasons;
 mod run;
 mod simulation;
 mod sites;

@@ -2,9 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
-
-use rusqlite::{Connection, OpenFlags};
+use std::time::UNIX_EPOCH;
 
 use super::Check;
 use crate::cli::when;
@@ -12,12 +10,6 @@ use crate::folder::NodeFolder;
 
 /// How far in the future a file may seem to be: file systems round.
 const ROUNDED_MS: u64 = 5_000;
-
-/// A larger store is not read as a whole, in bytes: that would take minutes.
-const READ_WHOLE: u64 = 512 << 20;
-
-/// How long a store that is being written is waited for.
-const BUSY: Duration = Duration::from_secs(5);
 
 pub(super) fn keys(folder: &NodeFolder) -> Check {
     let settings = oc_discovery::Settings {
@@ -46,7 +38,10 @@ pub(super) fn store(folder: &NodeFolder) -> Check {
     if stores.is_empty() {
         return Check::good("store", "nothing stored yet");
     }
-    let faults: Vec<String> = stores.iter().filter_map(|path| fault(path)).collect();
+    let faults = stores
+        .iter()
+        .filter_map(|path| oc_store::inspect(path).err());
+    let faults: Vec<String> = faults.map(|fault| chain(&fault)).collect();
     if faults.is_empty() {
         let place = folder.stores();
         let found = format!("{} files in {}", stores.len(), place.display());
@@ -59,6 +54,12 @@ pub(super) fn store(folder: &NodeFolder) -> Check {
     )
 }
 
+/// An error with what it comes from.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// The SQLite files of a folder.
 fn databases(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -68,23 +69,6 @@ fn databases(folder: &Path) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths
-}
-
-/// What is wrong with a store; its node may have it open.
-fn fault(path: &Path) -> Option<String> {
-    let whole = fs::metadata(path).is_ok_and(|it| it.len() <= READ_WHOLE);
-    let look = || -> rusqlite::Result<String> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY)?;
-        let question = match whole {
-            true => "PRAGMA quick_check(1)",
-            false => "SELECT CASE WHEN count(*) >= 0 THEN 'ok' END FROM sqlite_schema",
-        };
-        connection.query_row(question, [], |row| row.get(0))
-    };
-    let answer = look().unwrap_or_else(|error| error.to_string());
-    (answer != "ok").then(|| format!("{}: {answer}", path.display()))
 }
 
 /// Compares this machine's clock with the moments at which the node's files were written.
@@ -158,19 +142,12 @@ mod tests {
         let (_place, folder) = folder();
         assert_eq!(store(&folder).verdict, Verdict::Good);
         fs::create_dir(folder.stores()).unwrap();
-        let good = folder.store("good");
-        let made = Connection::open(&good).unwrap();
-        made.execute_batch("CREATE TABLE a (b); INSERT INTO a VALUES (zeroblob(100000))")
-            .unwrap();
-        drop(made);
+        fs::write(folder.store("empty"), "").unwrap();
         assert_eq!(store(&folder).verdict, Verdict::Good);
-        let mut bytes = fs::read(&good).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[100..middle].fill(0xff);
-        fs::write(&good, bytes).unwrap();
+        fs::write(folder.store("bad"), vec![7; 4096]).unwrap();
         let check = store(&folder);
         assert_eq!(check.verdict, Verdict::Bad);
-        assert!(check.found.contains("good.db"), "{check:?}");
+        assert!(check.found.contains("bad.db"), "{check:?}");
         assert!(check.advice.contains("backup"), "{check:?}");
     }
 
