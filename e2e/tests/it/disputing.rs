@@ -79,3 +79,31 @@ async fn work_goes_on_under_another_grant_while_the_books_of_one_are_disputed() 
     .await;
     assert_eq!(run(&scene).await, preferred);
 }
+
+#[tokio::test]
+async fn an_objection_to_how_an_attempt_ended_is_answered_by_a_correction() {
+    let scene = Scene::set(&[]).await;
+    let (north, south) = (scene.north(), scene.south());
+    let grant = scene.grant(large(), HOUR).await.grant_id;
+    assert_eq!(run(&scene).await, grant);
+    assert_eq!(objection(&north, &grant).await, None);
+    let record_id = record(&south, &grant).await;
+    let with = |record_id: String, outcome: &str| CorrectUsageRequest {
+        record_id,
+        outcome: Some(outcome.to_owned()),
+        ..CorrectUsageRequest::default()
+    };
+    let unknown = with(record_id.clone(), "eaten");
+    let unknown = south.accounting().correct(&unknown).await.unwrap_err();
+    assert!(unknown.to_string().contains("no outcome"), "{unknown}");
+    let lie = with(record_id, "failed");
+    let wrong = south.accounting().correct(&lie).await.unwrap();
+    let code = objection(&north, &grant).await;
+    assert_eq!(code.as_deref(), Some("outcome"));
+    let right = with(wrong.record.unwrap().record_id, "succeeded");
+    south.accounting().correct(&right).await.unwrap();
+    until("the books agree again", SOON, async || {
+        objection(&north, &grant).await.is_none().then_some(())
+    })
+    .await;
+}

@@ -303,6 +303,9 @@ pub struct CorrectUsageRequest {
     /// What was stored times how long, in byte-seconds.
     #[prost(uint64, optional, tag = "7")]
     pub storage_byte_seconds: ::core::option::Option<u64>,
+    /// How the attempt ended: `succeeded`, `failed`, `cancelled` or `lost`, which is charged nothing.
+    #[prost(string, optional, tag = "8")]
+    pub outcome: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// The record that stands in place of the wrong one.
 #[derive(serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

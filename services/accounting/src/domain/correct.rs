@@ -2,7 +2,7 @@
 
 use oc_kernel::{GrantId, Money, RunId};
 use oc_store::Query;
-use oc_trust::{BooksKey, Currency, Price, RecordId, UsageRecord, record_id};
+use oc_trust::{BooksKey, Currency, Outcome, Price, RecordId, UsageRecord, record_id};
 
 use super::error::AccountingError;
 use super::report::Listed;
@@ -23,6 +23,8 @@ pub struct Changes {
     pub bytes_out: Option<u64>,
     /// What was stored times how long, in byte-seconds.
     pub storage_byte_seconds: Option<u64>,
+    /// How the attempt ended.
+    pub outcome: Option<Outcome>,
 }
 
 impl Accounting {
@@ -61,6 +63,7 @@ impl Accounting {
             storage_byte_seconds: changes
                 .storage_byte_seconds
                 .unwrap_or(newest.storage_byte_seconds),
+            outcome: changes.outcome.unwrap_or(newest.outcome),
             ..newest
         };
         record.charge = record.charge_at(&price);

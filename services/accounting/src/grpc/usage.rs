@@ -5,7 +5,7 @@ use oc_proto::accounting::v1 as pb;
 use oc_proto::accounting::v1::usage_service_server::UsageService;
 use oc_service::OrStatus as _;
 use oc_service::access::{Principal, Role};
-use oc_trust::BooksKey;
+use oc_trust::{BooksKey, Outcome};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -136,7 +136,9 @@ impl UsageFace {
         asked: pb::CorrectUsageRequest,
     ) -> Result<pb::CorrectUsageResponse, UsageError> {
         let id = asked.record_id.parse().map_err(unreadable)?;
+        let outcome = asked.outcome.as_deref().map(outcome).transpose()?;
         let changes = Changes {
+            outcome,
             wall_ms: asked.wall_ms,
             cpu_ms: asked.cpu_ms,
             peak_memory_bytes: asked.peak_memory_bytes,
@@ -149,6 +151,12 @@ impl UsageFace {
             record: Some(record_out(listed.record, listed.currency.to_string())),
         })
     }
+}
+
+fn outcome(name: &str) -> Result<Outcome, Unreadable> {
+    let known = "succeeded, failed, cancelled or lost";
+    let unknown = || unreadable(format!("`{name}` is no outcome: write {known}"));
+    Outcome::from_name(name).ok_or_else(unknown)
 }
 
 #[tonic::async_trait]

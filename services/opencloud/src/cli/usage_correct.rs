@@ -36,6 +36,9 @@ struct Figures {
     /// Bytes stored times seconds
     #[arg(long, value_name = "BYTE-SECONDS")]
     stored: Option<u64>,
+    /// How the attempt ended; one that was lost is charged nothing
+    #[arg(long, value_parser = ["succeeded", "failed", "cancelled", "lost"])]
+    outcome: Option<String>,
 }
 
 impl Figures {
@@ -47,6 +50,7 @@ impl Figures {
             ("in", self.bytes_in.map(size::show)),
             ("out", self.bytes_out.map(size::show)),
             ("stored", self.stored.map(|it| format!("{it} byte-seconds"))),
+            ("outcome", self.outcome.clone()),
         ];
         let named = named
             .into_iter()
@@ -71,6 +75,7 @@ pub(crate) async fn run(context: &Context, correction: &Correction) -> Outcome {
         bytes_in: figures.bytes_in,
         bytes_out: figures.bytes_out,
         storage_byte_seconds: figures.stored,
+        outcome: figures.outcome.clone(),
     };
     let answer = context.client.accounting().correct(&request).await?;
     context.output.show(&answer, |answer| {
@@ -104,5 +109,9 @@ mod tests {
             panic!("another command");
         };
         assert_eq!(correction.figures.changes(), "wall time 900 ms, out 7 B");
+        let lost = line.into_iter().chain(["--outcome", "lost"]);
+        assert!(Arguments::try_parse_from(lost).is_ok());
+        let eaten = line.into_iter().chain(["--outcome", "eaten"]);
+        assert!(Arguments::try_parse_from(eaten).is_err());
     }
 }

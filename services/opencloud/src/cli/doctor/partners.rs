@@ -246,7 +246,10 @@ mod tests {
     fn who_is_away_is_named_with_the_cause() {
         assert_eq!(connected(&[]).verdict, Verdict::Good);
         let here = south(0, PeerState::Connected);
-        assert_eq!(connected(std::slice::from_ref(&here)).verdict, Verdict::Good);
+        assert_eq!(
+            connected(std::slice::from_ref(&here)).verdict,
+            Verdict::Good
+        );
         let away = Peer {
             cause: "connection refused".to_owned(),
             ..south(0, PeerState::Lost)
