@@ -42,8 +42,8 @@ fn leaves(node: &Node) {
 }
 
 /// It knows that nobody is connected to it.
-async fn is_alone(client: &Client) {
-    until("nobody is connected", SOON, async || {
+pub(crate) async fn is_alone(client: &Client) {
+    until("nobody is connected", LIMIT, async || {
         let peers = client.discovery().peers().await.ok()?;
         let connected = i32::from(PeerState::Connected);
         peers
@@ -80,7 +80,7 @@ async fn who_was_away_learns_that_the_offer_it_used_was_withdrawn() {
     let north = scene.north();
     let (run, why) = over(&north, &run.run_id, LIMIT).await;
     assert_eq!(run.state, i32::from(RunState::Failed), "{why}");
-    assert_eq!(run.cause.unwrap().code, "grant-revoked", "{why}");
+    assert_eq!(run.cause.unwrap().code, "offer-withdrawn", "{why}");
     scene.reaches(&north, &grant, GrantState::Revoked).await;
     until("the machines are listed no more", SOON, async || {
         let found = north.catalog().search(&ListingFilter::default()).await;

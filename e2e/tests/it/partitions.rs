@@ -7,6 +7,7 @@ use oc_proto::pipeline::v1::{FragmentState, Run, RunRequest, RunState};
 use oc_testkit::{Conditions, Link, Pair, Passage, until};
 
 use crate::outage::{books_agree, says_so, second_step_at_work};
+use crate::parting::is_alone;
 use crate::scene::{SOON, Scene, over, start};
 use crate::sites::furnish;
 
@@ -35,6 +36,26 @@ async fn a_silence_shorter_than_the_lease_is_said_and_costs_no_attempt() {
     let run = second_step_at_work(&scene, 3).await;
     link.set(STALLED);
     says_so(&scene, &run.run_id).await;
+    link.set(Conditions::default());
+    let (run, why) = over(&scene.north(), &run.run_id, LIMIT).await;
+    assert_eq!(run.state, i32::from(RunState::Succeeded), "{why}");
+    let attempts: Vec<_> = run.fragments.iter().map(|it| it.attempts).collect();
+    assert_eq!(attempts, [1, 1], "no_effect_twice: {why}");
+    scene.nothing_is_held().await;
+    books_agree(&scene).await;
+}
+
+#[tokio::test]
+async fn a_silence_that_ends_the_connection_costs_no_attempt_while_the_lease_lasts() {
+    let lease = ["pipeline.policy.lease=60s"];
+    let (scene, link) = linked(&lease, &["compute.lease_seconds=60"]).await;
+    let run = second_step_at_work(&scene, 3).await;
+    link.set(STALLED);
+    says_so(&scene, &run.run_id).await;
+    for side in [scene.north(), scene.south()] {
+        is_alone(&side).await;
+    }
+    // South has done its work meanwhile, and nobody has heard of it.
     link.set(Conditions::default());
     let (run, why) = over(&scene.north(), &run.run_id, LIMIT).await;
     assert_eq!(run.state, i32::from(RunState::Succeeded), "{why}");
