@@ -5,6 +5,7 @@
 //!
 //! [`StepObjects`]: crate::domain::step::StepObjects
 
+mod disk;
 mod keeper;
 mod places;
 pub mod process;

@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use oc_kernel::{Classify, Digest, GrantId, Kind, LeaseId, Name, ObjectKey, OrgId};
+use oc_workflow::words;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -55,6 +56,14 @@ pub enum RuntimeError {
     /// The sandbox or a program that the runner needs is missing.
     #[error("this machine cannot run it: {0}")]
     Unsupported(String),
+    /// Nothing of the disk is left for attempts.
+    #[error("the disk of this machine is full: {} are free and {} stays free", words::bytes(*free), words::bytes(*reserve))]
+    DiskFull {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that stay free whatever attempts write.
+        reserve: u64,
+    },
     /// A process could not be started, reached or ended.
     #[error("the runtime failed: {0}")]
     Failed(String),
@@ -64,6 +73,7 @@ impl Classify for RuntimeError {
     fn kind(&self) -> Kind {
         match self {
             RuntimeError::Unsupported(_) => Kind::Unsupported,
+            RuntimeError::DiskFull { .. } => Kind::Exhausted,
             RuntimeError::Failed(_) => Kind::Internal,
         }
     }

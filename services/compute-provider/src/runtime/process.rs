@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::keeper::{self, Running, Start};
 use super::places::Places;
-use super::{protocol, tree};
+use super::{disk, protocol, tree};
 use crate::domain::attempt::AttemptKey;
 use crate::domain::resources::Resources;
 use crate::domain::runtime::{AttemptEvent, AttemptSpec, Runtime, RuntimeError, SandboxReport};
@@ -40,7 +40,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(30);
 pub struct ProcessSettings {
     /// The program `oc-step`; empty: the one beside this program.
     pub runner: PathBuf,
-    /// Bytes on disk that the tools of one attempt may write.
+    /// Most bytes on disk that the tools of one attempt may write; less where less is free.
     pub disk_bytes: u64,
     /// Bytes of memory that the runner of an attempt may have for itself, beside what its tools have: for the
     /// document, its values and what its steps said. The stacks of the threads that tend its tools come on top,
@@ -202,6 +202,7 @@ impl ProcessRuntime {
         }
         let place = self.place(&spec.key);
         remove_tree(&place.folder).map_err(|error| cannot("clean", &place.folder, &error))?;
+        let disk_bytes = disk::allowance(&self.0.root, self.0.disk_bytes, self.machine().cores)?;
         let mut private = fs::DirBuilder::new();
         private.mode(0o700);
         for folder in [&place.folder, &place.work] {
@@ -219,7 +220,7 @@ impl ProcessRuntime {
             document: spec.document.clone(),
             order,
             inputs: spec.inputs.iter().map(protocol::input).collect(),
-            limits: protocol::limits(&spec.limits, self.0.disk_bytes),
+            limits: protocol::limits(&spec.limits, disk_bytes),
             node: format!(
                 "{}/api/compute/v1/fragments/{fragment}/attempts/{attempt}",
                 self.0.node
