@@ -71,6 +71,16 @@ impl Stranger {
         }
     }
 
+    /// Its place in the network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The node that it came to.
+    pub fn node(&self) -> PeerId {
+        self.node
+    }
+
     /// Becomes a partner in good standing.
     ///
     /// # Panics

@@ -8,17 +8,12 @@ use std::process::{Command, ExitCode};
 use anyhow::Context;
 use serde::Deserialize;
 
-use crate::process::{build_programs, root, target};
+use crate::page;
+use crate::process::{build_programs, target};
 use crate::setup;
 
 /// Fewest seeds that a night is worth.
 const NIGHT: u64 = 300;
-/// Around the part of docs/reliability.md that is written here.
-const MARKS: [&str; 2] = [
-    "<!-- chaos: written by `cargo xtask nightly chaos` -->",
-    "<!-- end of chaos -->",
-];
-
 /// What `oc-chaos` says of a seed, as far as it is told on.
 #[derive(Debug, Deserialize)]
 struct Outcome {
@@ -70,18 +65,7 @@ fn play(options: &[String]) -> anyhow::Result<ExitCode> {
 fn write(json: &std::path::Path) -> anyhow::Result<()> {
     let outcomes = fs::read(json).with_context(|| format!("read {}", json.display()))?;
     let outcomes: Vec<Outcome> = serde_json::from_slice(&outcomes).context("read the outcomes")?;
-    let page = root().join("docs/reliability.md");
-    let text = fs::read_to_string(&page).with_context(|| format!("read {}", page.display()))?;
-    let written = replaced(&text, &told(&outcomes))
-        .with_context(|| format!("{} has no part for chaos", page.display()))?;
-    fs::write(&page, written).with_context(|| format!("write {}", page.display()))
-}
-
-/// The page with another part between the marks; none where they are not.
-fn replaced(page: &str, part: &str) -> Option<String> {
-    let (before, rest) = page.split_once(MARKS[0])?;
-    let (_, after) = rest.split_once(MARKS[1])?;
-    Some(format!("{before}{}\n{part}{}{after}", MARKS[0], MARKS[1]))
+    page::write("chaos", &told(&outcomes))
 }
 
 fn told(outcomes: &[Outcome]) -> String {
@@ -173,14 +157,5 @@ mod tests {
         ] {
             assert!(text.contains(words), "{words}\n{text}");
         }
-    }
-
-    #[test]
-    fn only_the_part_between_the_marks_is_written() {
-        let page = format!("before\n{}\nold\n{}\nafter\n", MARKS[0], MARKS[1]);
-        let new = replaced(&page, "new\n");
-        let expected = format!("before\n{}\nnew\n{}\nafter\n", MARKS[0], MARKS[1]);
-        assert_eq!(new, Some(expected));
-        assert_eq!(replaced("no marks", "new"), None);
     }
 }

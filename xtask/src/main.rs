@@ -14,7 +14,9 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod chaos;
 mod conformance;
+mod fuzz;
 mod gate;
+mod page;
 mod process;
 mod setup;
 mod workspace;
@@ -79,6 +81,8 @@ enum Nightly {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Bytes of strangers at every reader of them, with libFuzzer
+    Fuzz(fuzz::Night),
 }
 
 fn main() -> ExitCode {
@@ -122,6 +126,9 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Nightly {
             part: Nightly::Chaos { options },
         } => chaos::nightly(&options),
+        Task::Nightly {
+            part: Nightly::Fuzz(night),
+        } => fuzz::nightly(&night),
         Task::CheckWorkspace => {
             workspace::check()?;
             println!("the workspace is in order");

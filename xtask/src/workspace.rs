@@ -1,9 +1,10 @@
 //! Holds the workspace to ARCHITECTURE.md: who may depend on whom, where versions stand, names, heads and
-//! sizes of files, and what a service's README tells.
+//! sizes of files, what a service's README tells, and that the tests exist which the page of threats names.
 
 mod files;
 mod readme;
 mod rules;
+mod threats;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,12 +39,18 @@ pub(crate) fn check() -> anyhow::Result<()> {
     check_lock(&read("Cargo.lock")?, &mut findings);
     check_built(built()?.split_whitespace(), &mut findings);
     let mut files = Vec::new();
-    for folder in ["libs", "services", "benches", "e2e", "xtask"] {
+    for folder in ["libs", "services", "benches", "e2e", "fuzz", "xtask"] {
         source_files(&root().join(folder), &mut files)?;
     }
+    let mut functions = BTreeSet::new();
     for file in &files {
         check_file(file, &mut findings)?;
+        let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        threats::functions(&text, &mut functions);
     }
+    let page =
+        fs::read_to_string(root().join(threats::PAGE)).context("read the page of threats")?;
+    threats::check_page(&page, &functions, &mut findings);
     if !findings.is_empty() {
         bail!(
             "the workspace breaks its rules:\n  {}",

@@ -8,6 +8,7 @@ mod cutting;
 mod demo;
 mod disputing;
 mod downloading;
+mod enemies;
 mod explaining;
 mod grpc;
 mod interrupting;
