@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::run::{Cause, FragmentState, Run, RunState, Wait, code, fragment_id};
+use crate::run::{Cause, Fragment, FragmentState, Run, RunState, Wait, code, fragment_id};
 use crate::words;
 
 /// Parts shown in the text; more are counted.
@@ -24,6 +24,19 @@ pub struct Explanation {
     pub cause: Cause,
     /// What it waits for.
     pub wait: Option<Wait>,
+    /// The end of the attempt before the present one, where that is something else.
+    pub before: Option<Before>,
+}
+
+/// How an attempt before the present one ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// The attempt's number, from 1.
+    pub number: u32,
+    /// Where it was.
+    pub place: String,
+    /// Why it ended.
+    pub cause: Cause,
 }
 
 /// One entry for the run, then one for each fragment that is not done: failed ones first, then those at
@@ -34,6 +47,7 @@ pub fn entries(run: &Run) -> Vec<Explanation> {
         state: run.state().as_str(),
         cause: run.cause().clone(),
         wait: run.run_wait(),
+        before: None,
     };
     let mut open: Vec<usize> = (0..run.fragments().len())
         .filter(|at| run.fragments()[*at].state != FragmentState::Succeeded)
@@ -46,6 +60,7 @@ pub fn entries(run: &Run) -> Vec<Explanation> {
             state: fragment.state.as_str(),
             cause: fragment.cause.clone(),
             wait: run.fragment_wait(at),
+            before: before(fragment),
         }
     });
     std::iter::once(whole).chain(fragments).collect()
@@ -86,7 +101,15 @@ pub fn text(run: &Run, around: &impl Around, now: Timestamp) -> String {
             continue;
         }
         lines.push(format!("  {}", said(&entry.cause, around, now)));
-        lines.extend(before(run, entry, around, now));
+        if let Some(Before {
+            number,
+            place,
+            cause,
+        }) = &entry.before
+        {
+            let why = said(cause, around, now);
+            lines.push(format!("  attempt {number} at {place} ended: {why}"));
+        }
         if let Some(at) = entry.fragment.filter(|_| is_of_tools(&entry.cause)) {
             lines.extend(log(&around.last_lines(at)));
         }
@@ -121,18 +144,17 @@ fn said(cause: &Cause, around: &impl Around, now: Timestamp) -> String {
     format!("{} ({by}, {ago} ago)", cause.text)
 }
 
-/// Why the attempt before the present one ended, where that is not what is said already.
-fn before(run: &Run, entry: &Explanation, around: &impl Around, now: Timestamp) -> Option<String> {
-    let attempts = &run.fragments()[entry.fragment?].attempts;
-    let mut ended = attempts.iter().rev();
-    let last = ended.find_map(|attempt| {
+/// Why the last attempt that is over without a result ended, where that is not what is said already.
+fn before(fragment: &Fragment) -> Option<Before> {
+    let mut ended = fragment.attempts.iter().rev();
+    ended.find_map(|attempt| {
         let why = attempt.why.as_ref()?;
-        (why.text != entry.cause.text).then_some((attempt, why))
-    });
-    let (attempt, why) = last?;
-    let (number, place) = (attempt.number, &attempt.place.name);
-    let why = said(why, around, now);
-    Some(format!("  attempt {number} at {place} ended: {why}"))
+        (why.text != fragment.cause.text).then(|| Before {
+            number: attempt.number,
+            place: attempt.place.name.clone(),
+            cause: why.clone(),
+        })
+    })
 }
 
 /// True where the run ended for what one of its parts says of itself.

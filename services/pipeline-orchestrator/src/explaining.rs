@@ -37,7 +37,13 @@ impl Orchestrator {
 /// The answer about a run.
 fn explanation(run: &Run, around: &Surroundings, now: Timestamp) -> pb::ExplainRunResponse {
     let entries = explain::entries(run);
-    let entries = entries.iter().map(|entry| present::explanation(run, entry));
+    let entries = entries.iter().map(|entry| {
+        let of_tools = entry
+            .fragment
+            .filter(|_| explain::is_of_tools(&entry.cause));
+        let last_lines = of_tools.map(|at| around.last_lines(at));
+        present::explanation(run, entry, last_lines.unwrap_or_default())
+    });
     pb::ExplainRunResponse {
         text: explain::text(run, around, now),
         entries: entries.collect(),

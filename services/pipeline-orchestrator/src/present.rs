@@ -218,7 +218,11 @@ fn fragment(run: &Run, index: usize) -> pb::RunFragment {
     }
 }
 
-pub(crate) fn explanation(run: &Run, entry: &Explanation) -> pb::Explanation {
+pub(crate) fn explanation(
+    run: &Run,
+    entry: &Explanation,
+    last_lines: Vec<String>,
+) -> pb::Explanation {
     let index = entry.fragment.and_then(|index| u32::try_from(index).ok());
     let wait = entry.wait.as_ref();
     let until = wait.and_then(|wait| wait.until);
@@ -232,5 +236,7 @@ pub(crate) fn explanation(run: &Run, entry: &Explanation) -> pb::Explanation {
         since_ms: wait.map(|wait| ms(wait.since)).unwrap_or_default(),
         until_ms: until.map(ms).unwrap_or_default(),
         then: wait.map(|wait| wait.then.to_owned()).unwrap_or_default(),
+        before: entry.before.as_ref().map(|before| cause(&before.cause)),
+        last_lines,
     }
 }

@@ -664,6 +664,12 @@ pub struct Explanation {
     /// What happens then; empty without an end.
     #[prost(string, tag = "7")]
     pub then: ::prost::alloc::string::String,
+    /// Why the attempt before the present one ended, where that is something else.
+    #[prost(message, optional, tag = "8")]
+    pub before: ::core::option::Option<super::super::types::v1::Cause>,
+    /// The last lines that its tools printed, where they are why it ended.
+    #[prost(string, repeated, tag = "9")]
+    pub last_lines: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How sites are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -344,6 +344,15 @@ impl Play {
         let me = (north(), "North".to_owned());
         let around = Surroundings::of(&self.run, me, self.seen.clone());
         let told = explanation(&self.run, &around, self.now);
+        // Programs get what people read of each fragment.
+        let of_fragments = told.entries.iter();
+        for entry in of_fragments.filter(|entry| !entry.fragment_id.is_empty()) {
+            let causes = entry.cause.iter().chain(&entry.before);
+            let texts = causes.map(|cause| &cause.text);
+            for text in texts.chain(&entry.last_lines).chain([&entry.waits_for]) {
+                assert!(told.text.contains(text.as_str()), "{text}");
+            }
+        }
         assert!(!told.entries.is_empty());
         let text = told.text.replace(&self.run.id().to_string(), "RUN");
         let fragment = oc_workflow::run::fragment_id(self.run.id(), 0).to_string();
