@@ -30,6 +30,7 @@ pub(crate) fn make(
     target: &Path,
 ) -> anyhow::Result<Manifest> {
     let organisation = manifest::organisation(&node.keys())?;
+    files::apart(target, node.path())?;
     files::private_folder(target)?;
     let copy = NodeFolder::new(target.to_owned());
     // An object that comes after the first pass is known to the documents at the latest in the second one.

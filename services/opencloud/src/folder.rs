@@ -92,7 +92,15 @@ impl NodeFolder {
                 let restored: Restored = serde_json::from_slice(&text)?;
                 Ok(restored.epoch)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            // Where no folder can be, whoever makes it says so.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(0)
+            }
             Err(error) => Err(error),
         }
     }

@@ -10,19 +10,40 @@ use anyhow::{Context as _, Result, bail};
 /// Where objects come in that have no name yet.
 const INCOMING: &str = ".incoming";
 
-/// Makes a folder that only its owner can read, or takes an empty one.
+/// Makes a folder that only its owner can read, or takes an empty one. One with something in it stays as it is.
 pub(super) fn private_folder(folder: &Path) -> Result<()> {
     let shown = folder.display();
+    if folder.is_dir() && !names_in(folder)?.is_empty() {
+        bail!("the folder {shown} is not empty: name one that is, or that does not exist");
+    }
     let made = DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
         .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)));
-    made.with_context(|| format!("make the folder {shown}"))?;
-    match names_in(folder)?.is_empty() {
-        true => Ok(()),
-        false => bail!("the folder {shown} is not empty: name one that is, or that does not exist"),
+    made.with_context(|| format!("make the folder {shown}"))
+}
+
+/// Refuses a folder that lies in another one, or that the other one lies in: what is done to one would be done to both.
+pub(super) fn apart(folder: &Path, other: &Path) -> Result<()> {
+    let (one, two) = (real(folder), real(other));
+    if one.starts_with(&two) || two.starts_with(&one) {
+        let (one, two) = (folder.display(), other.display());
+        bail!("{one} and {two} lie in each other: keep the backup in another place");
     }
+    Ok(())
+}
+
+/// The path without links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut above = whole.ancestors();
+    above
+        .find_map(|it| {
+            let rest = whole.strip_prefix(it).ok()?;
+            Some(it.canonicalize().ok()?.join(rest))
+        })
+        .unwrap_or_default()
 }
 
 /// The names in a folder, sorted.

@@ -122,6 +122,15 @@ impl Entry {
             .all(|part| matches!(part, Component::Normal(_)));
         ensure!(below, "`{}` is no path in a backup", self.path);
         let path = folder.join(&self.path);
+        // Before anything is read: a pipe or a device has no end, and a link may lead to either.
+        let plain = path.symlink_metadata().is_ok_and(|about| about.is_file());
+        let here = path.canonicalize().ok().zip(folder.canonicalize().ok());
+        let here = here.is_some_and(|(path, folder)| path == folder.join(&self.path));
+        ensure!(
+            plain && here,
+            "{} is no file of the backup: nothing was restored",
+            path.display()
+        );
         let (bytes, sha256) = digest(&path)?;
         ensure!(
             (bytes, sha256) == (self.bytes, self.sha256),

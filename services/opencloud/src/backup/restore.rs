@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use oc_kernel::{Clock as _, SystemClock};
 
 use super::manifest::Manifest;
@@ -13,6 +13,9 @@ use crate::folder::{NodeFolder, Restored};
 
 /// Where objects lie, which are written once.
 const OBJECTS: &str = "objects/";
+
+/// Past this no epoch is a moment in ms, and fewer than that are whole numbers in every JSON reader.
+const LATEST_EPOCH: u64 = 1 << 53;
 
 /// Where the folder of a node goes that a restore is to replace; none where nothing is in the way. The node must be
 /// stopped, and stays so while the lock is held.
@@ -52,16 +55,18 @@ pub(crate) fn put_back(
     // A clock that was set back must not give an epoch that was there.
     let known = NodeFolder::new(backup.to_owned()).epoch()?;
     let known = known.max(node.epoch()?);
+    ensure!(
+        known < LATEST_EPOCH,
+        "the epoch {known} in {} is no moment: it was not written by a restore",
+        backup.display()
+    );
+    files::apart(backup, node.path())?;
     let restored = Restored {
         epoch: now_ms.max(known + 1),
         made_at: manifest.made_at,
     };
-    let staged = NodeFolder::new(beside(node.path(), "restoring")?);
-    if staged.path().exists() {
-        // Of a restore that did not come to its end.
-        fs::remove_dir_all(staged.path())
-            .with_context(|| format!("clear {}", staged.path().display()))?;
-    }
+    let staged = format!("restoring-{}", in_a_name(SystemClock.now()));
+    let staged = NodeFolder::new(beside(node.path(), &staged)?);
     files::private_folder(staged.path())?;
     for entry in &manifest.files {
         let (from, to) = (backup.join(&entry.path), staged.path().join(&entry.path));

@@ -92,7 +92,7 @@ async fn a_backup_that_is_not_whole_is_not_put_back() {
     fs::remove_file(&store).unwrap();
     let gone = Manifest::check(&target).unwrap_err().to_string();
     assert!(
-        gone.contains("read") && gone.contains("catalog.db"),
+        gone.contains("catalog.db is no file of the backup"),
         "{gone}"
     );
     fs::write(&store, whole).unwrap();
@@ -157,4 +157,67 @@ async fn a_folder_that_is_in_use_or_holds_something_else_is_not_replaced() {
     fs::write(home.path().join("letters.txt"), "").unwrap();
     let other = aside_of(&home).unwrap_err().to_string();
     assert!(other.contains("something else than a node"), "{other}");
+}
+
+#[tokio::test]
+async fn a_link_or_a_pipe_in_a_backup_is_refused_unread() {
+    let place = tempfile::tempdir().unwrap();
+    let node = node(place.path()).await;
+    let target = place.path().join("backup");
+    make(&node, None, &target).unwrap();
+    let token = target.join("admin.token");
+    let refused = || {
+        let refused = Manifest::check(&target).unwrap_err().to_string();
+        assert!(refused.contains("admin.token is no file"), "{refused}");
+        fs::remove_file(&token).unwrap();
+    };
+    fs::remove_file(&token).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &token).unwrap();
+    refused();
+    nix::unistd::mkfifo(&token, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused();
+    fs::write(&token, "token").unwrap();
+    Manifest::check(&target).unwrap();
+    let keys = place.path().join("keys");
+    fs::rename(target.join("keys"), &keys).unwrap();
+    std::os::unix::fs::symlink(&keys, target.join("keys")).unwrap();
+    let linked = Manifest::check(&target).unwrap_err().to_string();
+    assert!(linked.contains("is no file of the backup"), "{linked}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_refused_stays_as_it_was() {
+    let place = tempfile::tempdir().unwrap();
+    let node = node(place.path()).await;
+    let shared = place.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::write(shared.join("letters.txt"), "").unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+    let taken = make(&node, None, &shared).unwrap_err().to_string();
+    assert!(taken.contains("is not empty"), "{taken}");
+    assert_eq!(mode(&shared), 0o777);
+    let within = make(&node, None, &node.path().join("backup"));
+    let within = within.unwrap_err().to_string();
+    assert!(within.contains("lie in each other"), "{within}");
+    assert!(!node.path().join("backup").exists());
+}
+
+#[tokio::test]
+async fn an_epoch_that_is_no_moment_and_a_backup_in_the_way_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let node = node(place.path()).await;
+    let target = place.path().join("backup");
+    let manifest = make(&node, None, &target).unwrap();
+    let inside = NodeFolder::new(target.join("node"));
+    let within = put_back(&target, &manifest, &inside, None).unwrap_err();
+    assert!(within.to_string().contains("lie in each other"), "{within}");
+    let told = format!(
+        r#"{{"epoch":{},"made_at":"2026-01-01T00:00:00Z"}}"#,
+        u64::MAX
+    );
+    fs::write(target.join("restored"), told).unwrap();
+    let empty = NodeFolder::new(place.path().join("empty"));
+    let late = put_back(&target, &manifest, &empty, None).unwrap_err();
+    assert!(late.to_string().contains("is no moment"), "{late}");
+    assert!(!empty.path().exists());
 }

@@ -69,6 +69,9 @@ pub(super) async fn run(options: &NodeOptions, arguments: RestoreArguments) -> O
         ));
     }
     hint(
+        "start it only where no other node runs on a copy of the same folder: two with one key dispute each other's books",
+    );
+    hint(
         "what was decided after that moment is forgotten here: look at `opencloud grant list`, where what you revoked \
          since is in force again, `opencloud peers`, `opencloud network list` and `opencloud user list`",
     );

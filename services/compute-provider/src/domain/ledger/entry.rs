@@ -150,7 +150,7 @@ impl std::fmt::Display for StopCause {
             StopCause::Released => "released by the consumer",
             StopCause::LeaseLost => "the consumer did not renew the lease in time",
             StopCause::GrantRaised => "the grant was revoked or changed",
-            StopCause::GrantEnded => "the grant reached its end",
+            StopCause::GrantEnded => "the grant is expired: its end was reached",
             StopCause::WallLimit => "it reached its limit of wall time",
             StopCause::NodeRestarted => "the provider's node was restarted",
             StopCause::ByProvider => "stopped by the provider",
