@@ -1,6 +1,6 @@
 //! Where 200 steps go on 100 sites.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +26,7 @@ pub(crate) fn measure() -> anyhow::Result<Vec<Row>> {
             bytes: MIB * number,
             price: Price::default(),
             access: granted(),
+            under: BTreeSet::new(),
             tools: None,
             egress_left: None,
         };

@@ -291,6 +291,7 @@ fn data_of(
             tools: world.tools(&one.of, now),
             egress_left: world.egress_left(&one.of, now),
             access: world.access(&one.of, now),
+            under: world.covering(&one.of),
         };
         (one.message.input.clone(), data)
     });
@@ -316,6 +317,10 @@ fn data_of(
             egress_left: stored
                 .as_ref()
                 .and_then(|stored| world.egress_left(stored, now)),
+            under: stored
+                .as_ref()
+                .map(|stored| world.covering(stored))
+                .unwrap_or_default(),
             access: stored.map_or(Access::Own, |stored| world.access(&stored, now)),
         };
         Some((name.clone(), data))

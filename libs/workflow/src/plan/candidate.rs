@@ -91,6 +91,9 @@ pub(crate) enum Obstacle {
         bytes: u64,
         left: u64,
     },
+    Apart {
+        what: String,
+    },
 }
 
 impl Obstacle {
@@ -151,6 +154,10 @@ impl Obstacle {
                 words::bytes(*bytes),
                 words::bytes(*left)
             ),
+            Self::Apart { what } => format!(
+                "{what} and `{}` are under different grants: ask {name} for one grant on both",
+                site.listing
+            ),
             Self::Software(missing) => format!(
                 "{name} does not have {}",
                 words::list(missing.iter().map(String::as_str), 4)
@@ -185,6 +192,7 @@ impl Candidates {
             let candidate = |(site, closed): (&Site, &Option<Obstacle>)| {
                 let obstacle = closed
                     .clone()
+                    .or_else(|| grant_obstacle(step, site, question))
                     .or_else(|| egress_obstacle(step, site, question))
                     .or_else(|| step_obstacle(step, site, now));
                 match obstacle {
@@ -259,6 +267,20 @@ fn tools_obstacle(site: &Site, question: &Question<'_>) -> Option<Obstacle> {
 }
 
 /// What a step reads elsewhere leaves its holder, within what the grant lets leave.
+/// One attempt works under one grant: that on its machines.
+fn grant_obstacle(step: &Step, site: &Site, question: &Question<'_>) -> Option<Obstacle> {
+    let grant = site.access.grant()?;
+    let read = step
+        .inputs
+        .iter()
+        .filter_map(|input| question.data.get(input));
+    let mut here = read.filter(|data| data.org == site.org && !data.under.is_empty());
+    let apart = here.find(|data| !data.under.contains(&grant))?;
+    Some(Obstacle::Apart {
+        what: apart.what.clone(),
+    })
+}
+
 fn egress_obstacle(step: &Step, site: &Site, question: &Question<'_>) -> Option<Obstacle> {
     let read = step
         .inputs

@@ -195,6 +195,9 @@ pub struct InputData {
     pub price: Price,
     /// Whether we may read it.
     pub access: Access,
+    /// The grants in force that cover it; empty where none is needed. A site of its holder's reads it under the grant on
+    /// its machines, which has to be one of them.
+    pub under: BTreeSet<GrantId>,
     /// The only tools that its holder lets read it, in words; none where any may.
     pub tools: Option<Vec<String>>,
     /// Bytes that may still leave its holder under the grant; none where nothing bounds them.

@@ -1,5 +1,6 @@
 //! Data that only listed tools may read, and so only where their owner runs them.
 
+use oc_kernel::GrantId;
 use oc_workflow::plan::{PlanError, Price, Strategy};
 
 use crate::world::{GIB, MIB, World, site, step};
@@ -83,4 +84,28 @@ fn data_that_a_grant_does_not_let_leave_are_read_at_home_with_both_numbers() {
     assert!(home.reason.contains(reason), "{}", home.reason);
     world.data.get_mut("images").unwrap().egress_left = Some(8 * MIB);
     assert!(world.plan().unwrap().fragments[0].alternatives[0].usable);
+}
+
+#[test]
+fn data_and_machines_of_one_owner_under_different_grants_are_not_used_together() {
+    let mut world = World::story();
+    let on_machines = world.sites[1].access.grant().unwrap();
+    let images = world.data.get_mut("images").unwrap();
+    images.under = [GrantId::new()].into();
+    let plan = world.plan().unwrap();
+    assert_eq!(
+        plan.fragments[0].site.name, "North",
+        "it runs at home, where any grant on the data is good"
+    );
+    let south = &plan.fragments[0].alternatives[0];
+    let reason = "dataset `dataset.sentinel-2` and `compute.default` are under different grants: ask South for one grant on both";
+    assert!(
+        !south.usable && south.reason.contains(reason),
+        "{}",
+        south.reason
+    );
+
+    let images = world.data.get_mut("images").unwrap();
+    images.under.insert(on_machines);
+    assert_eq!(world.plan().unwrap().fragments[0].site.name, "South");
 }

@@ -107,6 +107,7 @@ impl World {
             bytes: 8 * MIB,
             price: Price::default(),
             access: granted(),
+            under: BTreeSet::new(),
             tools: None,
             egress_left: None,
         };

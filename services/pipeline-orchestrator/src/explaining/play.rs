@@ -107,6 +107,7 @@ fn planned(site: Site) -> Result<Plan, PlanError> {
         bytes: 8 << 20,
         price: Price::default(),
         access: in_force(),
+        under: BTreeSet::new(),
         tools: None,
         egress_left: None,
     };

@@ -161,6 +161,8 @@ pub(super) fn check_grant(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use oc_kernel::{GrantId, OrgId};
     use oc_workflow::plan::{Access, Price};
 
@@ -208,6 +210,7 @@ mod tests {
             tools: None,
             egress_left: None,
             access: under(one),
+            under: BTreeSet::new(),
         };
         let data = BTreeMap::from([("pictures".to_owned(), data)]);
         assert!(check_grant(&storage(one), &data).is_ok());

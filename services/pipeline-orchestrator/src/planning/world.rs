@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use oc_door::Identity;
+use oc_kernel::GrantId;
 use oc_proto::compute::v1::Grant;
 use oc_proto::federation::v1::GrantState;
 use oc_workflow::data::ListingRef;
@@ -69,6 +70,13 @@ impl World {
             Some(grant) => access_of(grant, now),
             None => Access::Missing,
         }
+    }
+
+    /// The grants in force that cover a listing of somebody.
+    pub(super) fn covering(&self, of: &ListingRef) -> BTreeSet<GrantId> {
+        let covering = self.grants.iter().filter(|grant| covers(grant, of));
+        let active = covering.filter(|grant| grant.state() == GrantState::Active);
+        active.filter_map(|it| it.grant_id.parse().ok()).collect()
     }
 
     /// The grant by which we use a listing of somebody.
@@ -321,6 +329,11 @@ mod tests {
             let access = world.access(what, now());
             assert_eq!(granted(access).as_ref(), Some(&both.grant_id), "{what:?}");
         }
+        let covering = |listing: &str| world.covering(&of(listing)).len();
+        assert_eq!(
+            (covering("dataset.images"), covering("storage.depot")),
+            (2, 2)
+        );
         world.grants.remove(0);
         let said = used(&world).refusal("offer `compute.machines`", "South", now());
         let said = said.unwrap();
